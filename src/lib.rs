@@ -1,0 +1,8 @@
+//! fraudplat: payments in, decisions out, every one recomputable. The rooms, in reading order;
+//! `tests/architecture.rs` keeps who may name whom.
+
+/// Pure: ids, pins, offsets, canonical digests, vocabularies, laws.
+pub mod domain;
+
+/// The only room that meets the outside.
+pub mod substrate;

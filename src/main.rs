@@ -1,0 +1,3 @@
+//! The executable: parse, load the profile, call the application.
+
+fn main() {}

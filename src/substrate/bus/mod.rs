@@ -1,0 +1,141 @@
+//! The event bus: sharded, ordered, at-least-once logs (L5). Planes see this trait and nothing
+//! of what carries it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::offset::{OriginOffset, Position, SequenceNumber, ShardId};
+use crate::domain::time::Time;
+use crate::domain::vocabulary::Stream;
+
+/// One record to put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutRecord {
+    /// Records of one key stay in one shard, in order. 1..=256 characters.
+    pub partition_key: String,
+    pub data: Bytes,
+}
+
+/// What became of one record of a put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// Durable at this place.
+    Stored(OriginOffset),
+    /// Definitely not stored; may be sent again.
+    Refused { code: RefusalCode },
+    /// Stored or not: the bus did not say (`PUBLISH_AMBIGUOUS`).
+    Unknown { cause: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// The shard is over its rate; later is better.
+    Throttled,
+    /// An earlier record of the same key was refused, so this one was held back.
+    HeldBack,
+    /// Larger than [`RECORD_BYTES_MAX`].
+    TooLarge,
+    /// The bus is closing or out of room.
+    Unavailable,
+}
+
+/// A shard and its lineage: a child is read when its parents are drained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    pub shard_id: ShardId,
+    pub parents: Vec<ShardId>,
+    /// Inclusive range of the 128-bit key hash.
+    pub hash_range: (u128, u128),
+    pub is_closed: bool,
+}
+
+/// Where a read begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadFrom {
+    Position(Position),
+    /// The first record that arrived at or after this time.
+    ArrivedAt(Time),
+}
+
+/// What a read may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimit {
+    pub records_max: usize,
+    /// A batch ends with the record that passes this many bytes, so it is never empty for size.
+    pub bytes_max: usize,
+    /// How long a read at the tip may wait for the next record before it answers empty.
+    pub wait_max: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusRecord {
+    pub sequence_number: SequenceNumber,
+    pub partition_key: String,
+    /// When the bus took it, by the bus's clock.
+    pub arrived_at: Time,
+    pub data: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadBatch {
+    pub records: Vec<BusRecord>,
+    /// Records known to lie behind this batch; 0 at the tip. A bus that only knows time says 1.
+    pub behind_tip: u64,
+    /// How far the tip is ahead in time, where the bus tells.
+    pub behind_ms: u64,
+    /// The shard was closed by a reshard and this batch is its end.
+    pub shard_end: bool,
+}
+
+/// As Kinesis: a record's data and key together.
+pub const RECORD_BYTES_MAX: usize = 1_048_576;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("stream {stream} has no shard {shard_id}")]
+    NoSuchShard { stream: Stream, shard_id: ShardId },
+    #[error(
+        "position {asked} in {stream}/{shard_id} was dropped by retention; the oldest kept is {oldest}"
+    )]
+    Trimmed {
+        stream: Stream,
+        shard_id: ShardId,
+        asked: SequenceNumber,
+        oldest: SequenceNumber,
+    },
+    #[error("{action} on the bus failed")]
+    Io {
+        action: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Puts records in order; the answer has one outcome a record, in the same order. Within one
+    /// call a refused record holds back later ones of its partition key. Returns once every
+    /// `Stored` record is durable.
+    async fn put_records(&self, stream: Stream, records: Vec<PutRecord>) -> Vec<PutOutcome>;
+
+    /// Every shard that may still hold records, parents before children.
+    async fn shards(&self, stream: Stream) -> Result<Vec<Shard>, Error>;
+
+    /// Records from a place on, in order. An empty batch means: at the tip for `wait_max`.
+    ///
+    /// # Errors
+    /// [`Error::Trimmed`] when the position lies before what retention kept and records between
+    /// are gone: a reader never jumps silently.
+    async fn read(
+        &self,
+        stream: Stream,
+        shard: &ShardId,
+        from: ReadFrom,
+        limit: ReadLimit,
+    ) -> Result<ReadBatch, Error>;
+
+    /// The position of the newest record: what a run pins at its start.
+    async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error>;
+}

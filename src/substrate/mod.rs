@@ -1,0 +1,8 @@
+//! The only room that meets the outside: bus, objects, database, clock, entropy, tasks.
+//!
+//! **Invariant:** nothing outside this room names a vendor's SDK, a database driver or a path of
+//! evidence. Each seam is a small trait with one conformance suite over every implementation.
+
+pub mod bus;
+pub mod clock;
+pub mod objects;

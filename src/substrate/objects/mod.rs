@@ -1,0 +1,110 @@
+//! Where evidence rests: objects that are written once and never changed (L1). Keys are
+//! run-scoped paths; there are no folders.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::digest::{Digest, ParseError};
+
+/// A key such as `run_…/sr/run_facts_view.json`: 1..=1024 bytes of `[A-Za-z0-9._=/-]`, without
+/// empty, `.` or `..` segments, so that no implementation can be walked out of its root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ObjectKey {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<ObjectKey, ParseError> {
+        let legal_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"._=/-".contains(&byte);
+        let legal = (1..=1024).contains(&text.len())
+            && text.bytes().all(legal_byte)
+            && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if !legal {
+            return Err(ParseError {
+                found: text.chars().take(80).collect(),
+                expected: "an object key of [A-Za-z0-9._=/-] without empty or dotted segments",
+            });
+        }
+        Ok(ObjectKey(text.to_owned()))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// Written now and durable.
+    Created,
+    /// The same bytes were there: a retry.
+    Same,
+    /// Other bytes stand under this key; they stay (L3).
+    Conflict { stored: Digest },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: ObjectKey,
+    pub size: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{action} of object `{key}` failed")]
+    Io {
+        action: &'static str,
+        key: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("object `{key}` has {size} bytes; the range {start}..{end} lies outside")]
+    Range {
+        key: String,
+        size: u64,
+        start: u64,
+        end: u64,
+    },
+}
+
+#[async_trait]
+pub trait Objects: Send + Sync {
+    /// Writes once (`If-None-Match: *`); of racing writers one creates and the others learn what
+    /// stands there. Returns once the object is durable.
+    async fn put_new(&self, key: &ObjectKey, body: Bytes) -> Result<Put, Error>;
+
+    /// `None` if nothing was ever written there.
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Bytes>, Error>;
+
+    /// The bytes `start..end`.
+    async fn get_range(
+        &self,
+        key: &ObjectKey,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Bytes>, Error>;
+
+    /// Keys that begin with `prefix` and follow `after`, in byte order, at most `limit`.
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&ObjectKey>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, Error>;
+
+    /// A link that reads the object without further rights until it expires.
+    async fn presign(&self, key: &ObjectKey, expires_in: Duration) -> Result<String, Error>;
+}
