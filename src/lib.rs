@@ -4,5 +4,8 @@
 /// Pure: ids, pins, offsets, canonical digests, vocabularies, laws.
 pub mod domain;
 
+/// What crosses a wire or rests in a store.
+pub mod contracts;
+
 /// The only room that meets the outside.
 pub mod substrate;

@@ -1,0 +1,87 @@
+//! Stable codes of what an operator or a producer can meet; each has a page in `docs/errors/`.
+
+/// A closed list of codes with one sentence on what to do.
+macro_rules! codes {
+    ($($variant:ident = $code:literal => $advice:literal,)+) => {
+        /// A stable error code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        pub enum Code {
+            $(#[serde(rename = $code)] $variant,)+
+        }
+
+        impl Code {
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)+];
+
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $code,)+ }
+            }
+
+            /// What to do about it, in one sentence.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self { $(Code::$variant => $advice,)+ }
+            }
+        }
+
+        impl std::str::FromStr for Code {
+            type Err = crate::domain::digest::ParseError;
+
+            fn from_str(text: &str) -> Result<Code, Self::Err> {
+                match text {
+                    $($code => Ok(Code::$variant),)+
+                    _ => Err(crate::domain::digest::ParseError {
+                        found: text.chars().take(80).collect(),
+                        expected: "an error code of docs/errors",
+                    }),
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // The request as a whole.
+    BodyUnreadable = "BODY_UNREADABLE" => "Send one JSON object, a JSON array of objects, or one object a line (application/x-ndjson), in UTF-8.",
+    BodyTooLarge = "BODY_TOO_LARGE" => "Split the request: the limits are in the detail.",
+    Overloaded = "OVERLOADED" => "Wait for the seconds in Retry-After and send the same request again; repeats are safe.",
+    Unauthorised = "UNAUTHORISED" => "Send the key that the gate's operator gave you.",
+    NotFound = "NOT_FOUND" => "Check the path and the id; ids are listed by the resource above.",
+    Internal = "INTERNAL" => "Send the same request again; if it persists, the service log has the cause.",
+    // One event, nothing stored.
+    ItemUnparsable = "ITEM_UNPARSABLE" => "Make the item one JSON object that has every envelope field with the type in docs/contracts/envelope.json.",
+    ItemTooLarge = "ITEM_TOO_LARGE" => "Send events of at most the limit in the detail.",
+    DuplicateKey = "DUPLICATE_KEY" => "Send every key once: two values under one key have no single meaning.",
+    NumberNotInteger = "NUMBER_NOT_INTEGER" => "Send amounts in minor units as integers, and decimals as strings.",
+    RunUnknown = "RUN_UNKNOWN" => "Create the run first (fraudplat sr run), or correct platform_run_id.",
+    // One event, quarantined.
+    ClassUnknown = "CLASS_UNKNOWN" => "Use one of the event classes in docs/contracts.",
+    SchemaVersionUnsupported = "SCHEMA_VERSION_UNSUPPORTED" => "Send a schema version that this release reads, or upgrade the gate first.",
+    SchemaInvalid = "SCHEMA_INVALID" => "Correct the payload at the place named in the detail, then requeue.",
+    PinsMismatch = "PINS_MISMATCH" => "Copy the pins of the run as READY states them.",
+    TsOutOfRange = "TS_OUT_OF_RANGE" => "Send events whose ts_utc lies within the run's range.",
+    RunClosed = "RUN_CLOSED" => "The run has ended or was cancelled; start another.",
+    PiiUnsupported = "PII_UNSUPPORTED" => "Leave the pii map out: this release cannot encrypt it and refuses to store it in clear.",
+    PayloadHashMismatch = "PAYLOAD_HASH_MISMATCH" => "Another payload is already admitted under this event_id; give the new event an id of its own.",
+    // Refusals of commands.
+    ArchiveBehind = "ARCHIVE_BEHIND" => "Wait until the archive has passed the decision's basis, or drain the run.",
+    ArchiveRequired = "ARCHIVE_REQUIRED" => "Switch the archive on in the profile; evidence is never read from the bus instead.",
+    EvidenceMissing = "EVIDENCE_MISSING" => "Restore the named object or segment; nothing is guessed in its place.",
+    ReplayBasisMismatch = "REPLAY_BASIS_MISMATCH" => "The archive and the evidence disagree; compare the named offset in both.",
+    RunFactsMismatch = "RUN_FACTS_MISMATCH" => "The run's facts are not those READY names; start the run again.",
+    DataDirBusy = "DATA_DIR_BUSY" => "Another process owns the data directory; stop it or give another --data-dir.",
+    SharedSubstratesRequired = "SHARED_SUBSTRATES_REQUIRED" => "Run --role all on the embedded profile, or take a profile with shared substrates.",
+    ProfileInvalid = "PROFILE_INVALID" => "Correct the profile at the place named.",
+    BundleInvalid = "BUNDLE_INVALID" => "Correct the feature set or policy at the place named; fraudplat features check and policy check read it alone.",
+    MappingInvalid = "MAPPING_INVALID" => "Correct the mapping or the row at the place named.",
+    Unbalanced = "UNBALANCED" => "The reconciliation names the checks that do not balance; each line says what is missing where.",
+    ChainBroken = "CHAIN_BROKEN" => "The first altered record is named; compare it with its segment and anchor.",
+    SubstrateUnavailable = "SUBSTRATE_UNAVAILABLE" => "Check that the named server is up and reachable; nothing was lost.",
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,247 @@
+//! A decision at rest: a body that replay must recompute byte for byte, and evidence that says
+//! from what (L6, L12).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::contracts::stamps::Stamps;
+use crate::domain::digest::{Digest, Tagged};
+use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
+use crate::domain::keys::Pins;
+use crate::domain::offset::{Basis, OriginOffset};
+use crate::domain::time::Time;
+use crate::domain::vocabulary::{EventClass, Outcome, Posture};
+
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// A computed value: of a feature, of an operand. Serialises as the bare value; `None` (a missing
+/// feature) as null. A float is finite.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Missing,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+/// The deterministic half.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionBody {
+    pub schema_version: i64,
+    pub decision_id: DecisionId,
+    pub pins: Pins,
+    pub event_class: EventClass,
+    pub event_id: EventId,
+    pub ts_utc: Time,
+    /// The payload hash of every input that took part, by part.
+    pub inputs: BTreeMap<InputPart, Digest>,
+    /// Every feature of the set, by name.
+    pub features: BTreeMap<String, Value>,
+    /// Sum of the score effects of the rules that fired; a model's score joins it later.
+    pub rule_score: i64,
+    pub outcome: Outcome,
+    /// Reason codes of the rules that fired, then of the degradations, in order of the policy.
+    pub reasons: Vec<String>,
+    /// Every rule that was tried, in order of the policy.
+    pub trace: Vec<RuleTrace>,
+    /// Why the decision was made on less than the whole frame.
+    pub degraded: Vec<String>,
+    pub posture: Posture,
+    pub bundle_slot: String,
+    pub bundle_digest: Digest,
+    pub feature_set_digest: Digest,
+}
+
+/// What a decision reads.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum InputPart {
+    ArrivalEntities,
+    ArrivalEvent,
+    FlowAnchor,
+    Traffic,
+}
+
+impl InputPart {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            InputPart::ArrivalEntities => "arrival_entities",
+            InputPart::ArrivalEvent => "arrival_event",
+            InputPart::FlowAnchor => "flow_anchor",
+            InputPart::Traffic => "traffic",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleTrace {
+    pub rule_id: String,
+    pub result: RuleResult,
+    /// The operand that was missing or passed its range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operand: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RuleResult {
+    Fired,
+    NotFired,
+    /// An operand was missing: the rule does not fire.
+    Missing,
+    /// Integer arithmetic left 64 bits, or a division by zero: the rule does not fire.
+    Undefined,
+}
+
+/// The other half: by what, from where, when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionEvidence {
+    pub schema_version: i64,
+    pub decision_id: DecisionId,
+    /// Where every input that took part stands on the bus.
+    pub inputs: BTreeMap<InputPart, InputRef>,
+    /// The position in every shard that the features were computed from; the event included.
+    pub basis: Basis,
+    /// What the join found of each part.
+    pub join: BTreeMap<InputPart, JoinState>,
+    pub posture: Posture,
+    pub posture_reason: String,
+    /// What the posture left switched on.
+    pub capabilities: Vec<String>,
+    /// From the traffic event: join waits are measured from here.
+    pub admitted_at: Time,
+    pub decided_at: Time,
+    /// The revision of the deciding code; another revision's replay is a diff, not corruption.
+    pub engine_rev: i64,
+    pub stamps: Stamps,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InputRef {
+    pub origin_offset: OriginOffset,
+    pub payload_hash: Digest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JoinState {
+    Present,
+    /// Judged missing: the watermark had passed the admitted time plus the wait.
+    Missing,
+    /// Present, but its entities contradict the traffic event's.
+    Conflicting,
+}
+
+/// One link of a run's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainLink {
+    /// Dense from 1.
+    pub seq: i64,
+    pub link: Digest,
+}
+
+impl ChainLink {
+    /// What the first record of a run links to.
+    #[must_use]
+    pub fn genesis(run: &PlatformRunId) -> ChainLink {
+        ChainLink {
+            seq: 0,
+            link: Tagged::new("chain_genesis").display(run).digest(),
+        }
+    }
+
+    /// `link = H(prev, seq, body_hash, evidence_hash)`.
+    #[must_use]
+    pub fn next(&self, body_hash: &Digest, evidence_hash: &Digest) -> ChainLink {
+        let seq = self.seq + 1;
+        let tagged = Tagged::new("chain_link").display(self.link).int(seq);
+        ChainLink {
+            seq,
+            link: tagged.display(body_hash).display(evidence_hash).digest(),
+        }
+    }
+}
+
+/// The hash of a body's or an evidence's canonical bytes.
+#[must_use]
+pub fn record_hash(bytes: &[u8]) -> Digest {
+    Digest::of_bytes(bytes)
+}
+
+impl Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Missing => serializer.serialize_none(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Int(value) => serializer.serialize_i64(*value),
+            Value::Float(value) => serializer.serialize_f64(*value),
+            Value::Text(value) => serializer.serialize_str(value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl serde::de::Visitor<'_> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a bool, an integer, a float, a text or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Missing)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Missing)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        i64::try_from(value)
+            .map(Value::Int)
+            .map_err(|_| E::custom("an integer beyond 64 bits"))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+}
+
+impl JsonSchema for Value {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["boolean", "integer", "number", "string", "null"]})
+    }
+}

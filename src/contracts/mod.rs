@@ -1,0 +1,24 @@
+//! What crosses a wire or rests in a store, one file each; corridor traits.
+//!
+//! **Invariant:** these types carry meaning and no behaviour beyond their own form: hashing,
+//! checking, naming. A stored form is for ever: `tests/golden` keeps a sample of each, and every
+//! old sample loads.
+
+pub mod archive_row;
+pub mod bundle;
+pub mod canonical;
+pub mod case_trigger;
+pub mod code;
+pub mod decision;
+pub mod envelope;
+pub mod fact;
+pub mod label_assertion;
+pub mod payload;
+pub mod problem;
+pub mod progress;
+pub mod ready;
+pub mod receipt;
+pub mod reconciliation;
+pub mod stamps;
+pub mod verdict;
+pub mod world;
