@@ -9,3 +9,9 @@ pub mod contracts;
 
 /// The only room that meets the outside.
 pub mod substrate;
+
+/// Counters and facts.
+pub mod governance;
+
+/// Leases, consumers, the outbox.
+pub mod runtime;

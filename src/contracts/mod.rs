@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod case_trigger;
 pub mod code;
+pub mod control;
 pub mod decision;
 pub mod envelope;
 pub mod fact;

@@ -42,6 +42,7 @@ macro_rules! vocabulary {
         }
     };
 }
+pub(crate) use vocabulary;
 
 vocabulary!(Environment { LocalParity = "local_parity", Dev = "dev", Prod = "prod", });
 

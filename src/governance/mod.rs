@@ -1,0 +1,6 @@
+//! What the platform says about itself: counters under their exact names, facts with their actors.
+//!
+//! **Invariant:** success is counted, an anomaly is a fact, and neither carries a payload (L11).
+
+pub mod counters;
+pub mod facts;

@@ -1,0 +1,1 @@
+INSERT INTO runtime.outbox (stream, partition_key, data) VALUES ($1, $2, $3)

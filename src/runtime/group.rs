@@ -1,0 +1,102 @@
+//! A consumer group over one stream: takes the lease of every shard that it can get, runs one
+//! consumer a shard, and takes up what others drop.
+
+use std::collections::BTreeMap;
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::offset::{ShardId, ShardRef};
+use crate::domain::vocabulary::Stream;
+use crate::runtime::consumer::{self, Error, Ground, Handler, Options};
+use crate::runtime::lease::LeaseKey;
+
+/// How often free shards are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What makes a group.
+pub struct Group<F> {
+    pub name: &'static str,
+    pub stream: Stream,
+    /// Unique to this process: who holds the leases.
+    pub holder: String,
+    pub options: Options,
+    /// Makes the handler of a shard.
+    pub handler: F,
+}
+
+/// Runs the group until stopped; then its consumers finish their batch and release their leases.
+pub async fn run<F, H>(group: Group<F>, ground: Ground, stop: CancellationToken)
+where
+    F: Fn(&ShardRef) -> H + Send + Sync,
+    H: Handler + 'static,
+{
+    let mut running: JoinSet<(ShardId, Result<(), Error>)> = JoinSet::new();
+    let mut held: BTreeMap<ShardId, ()> = BTreeMap::new();
+    loop {
+        if stop.is_cancelled() && running.is_empty() {
+            return;
+        }
+        if !stop.is_cancelled()
+            && let Err(error) = take_free(&group, &ground, &stop, &mut held, &mut running).await
+        {
+            tracing::warn!(group = group.name, error = %error, "no lease was taken; it tries again");
+        }
+        tokio::select! {
+            Some(ended) = running.join_next() => {
+                let Ok((shard_id, result)) = ended else {
+                    tracing::error!(group = group.name, "a consumer panicked: a law was broken");
+                    stop.cancel();
+                    continue;
+                };
+                held.remove(&shard_id);
+                if let Err(error) = result {
+                    tracing::warn!(group = group.name, shard = %shard_id, error = %error, "consumer ended");
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = stop.cancelled(), if !stop.is_cancelled() => {}
+        }
+    }
+}
+
+async fn take_free<F, H>(
+    group: &Group<F>,
+    ground: &Ground,
+    stop: &CancellationToken,
+    held: &mut BTreeMap<ShardId, ()>,
+    running: &mut JoinSet<(ShardId, Result<(), Error>)>,
+) -> Result<(), Error>
+where
+    F: Fn(&ShardRef) -> H + Send + Sync,
+    H: Handler + 'static,
+{
+    for shard in ground.bus.shards(group.stream).await? {
+        if held.contains_key(&shard.shard_id) {
+            continue;
+        }
+        let shard_ref = ShardRef {
+            stream: group.stream,
+            shard_id: shard.shard_id.clone(),
+        };
+        let key = LeaseKey::new(group.name, shard_ref.to_string());
+        let client = ground.db.get().await?;
+        let Some(lease) = key.take(&client, &group.holder, "start").await? else {
+            continue;
+        };
+        let handler = (group.handler)(&shard_ref);
+        let (ground, options, stop) = (ground.clone(), group.options, stop.child_token());
+        held.insert(shard.shard_id.clone(), ());
+        running.spawn(async move {
+            let shard_id = shard_ref.shard_id.clone();
+            (
+                shard_id,
+                consumer::run(&ground, shard_ref, lease, handler, options, stop).await,
+            )
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+DELETE FROM runtime.outbox WHERE outbox_id = ANY($1)
