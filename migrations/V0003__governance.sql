@@ -32,17 +32,5 @@ CREATE TABLE governance.fact (
 CREATE INDEX fact_by_run ON governance.fact (platform_run_id, fact_type);
 CREATE INDEX fact_by_time ON governance.fact (observed_time);
 
--- Makes a table partitioned by `day` evidence: known to the partition keeper, guarded, readable and
--- extendable by the application.
-CREATE FUNCTION governance.declare_evidence(parent regclass) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO governance.partitioned_evidence (parent) VALUES (parent);
-    PERFORM governance.guard(parent);
-    EXECUTE format('GRANT SELECT, INSERT ON %s TO fraudplat_app', parent);
-END
-$$;
-REVOKE ALL ON FUNCTION governance.declare_evidence(regclass) FROM PUBLIC;
-
-SELECT governance.guard('governance.run');
-SELECT governance.guard('governance.fact');
-GRANT SELECT, INSERT ON governance.run, governance.fact TO fraudplat_app;
+SELECT governance.declare_evidence('governance.run');
+SELECT governance.declare_evidence('governance.fact');

@@ -125,11 +125,11 @@ CREATE TABLE ig.receipt_write_failed (
     PRIMARY KEY (day, gate_id, first_batch_id, failed_at)
 ) PARTITION BY RANGE (day);
 
-SELECT governance.declare_evidence('ig.batch');
-SELECT governance.declare_evidence('ig.batch_count');
-SELECT governance.declare_evidence('ig.event');
-SELECT governance.declare_evidence('ig.batch_terminal');
-SELECT governance.declare_evidence('ig.batch_ambiguous');
-SELECT governance.declare_evidence('ig.quarantine');
-SELECT governance.declare_evidence('ig.receipt_segment');
-SELECT governance.declare_evidence('ig.receipt_write_failed');
+SELECT governance.declare_partitioned_evidence('ig.batch');
+SELECT governance.declare_partitioned_evidence('ig.batch_count');
+SELECT governance.declare_partitioned_evidence('ig.event');
+SELECT governance.declare_partitioned_evidence('ig.batch_terminal');
+SELECT governance.declare_partitioned_evidence('ig.batch_ambiguous');
+SELECT governance.declare_partitioned_evidence('ig.quarantine');
+SELECT governance.declare_partitioned_evidence('ig.receipt_segment');
+SELECT governance.declare_partitioned_evidence('ig.receipt_write_failed');

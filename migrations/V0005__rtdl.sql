@@ -70,6 +70,6 @@ CREATE TABLE rtdl.archive_segment (
     PRIMARY KEY (day, platform_run_id, stream, shard_id, first_sequence)
 ) PARTITION BY RANGE (day);
 
-SELECT governance.declare_evidence('rtdl.inlet_quarantine');
-SELECT governance.declare_evidence('rtdl.inlet_count');
-SELECT governance.declare_evidence('rtdl.archive_segment');
+SELECT governance.declare_partitioned_evidence('rtdl.inlet_quarantine');
+SELECT governance.declare_partitioned_evidence('rtdl.inlet_count');
+SELECT governance.declare_partitioned_evidence('rtdl.archive_segment');

@@ -38,5 +38,5 @@ CREATE TABLE dla.decision_count (
     PRIMARY KEY (day, platform_run_id, epoch, batch_no)
 ) PARTITION BY RANGE (day);
 
-SELECT governance.declare_evidence('dla.decision');
-SELECT governance.declare_evidence('dla.decision_count');
+SELECT governance.declare_partitioned_evidence('dla.decision');
+SELECT governance.declare_partitioned_evidence('dla.decision_count');

@@ -1,7 +1,6 @@
 //! The loop of one leased shard: read, guard, prepare once, commit with the position, and settle
 //! or resubmit what the database left open.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,13 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::offset::{Position, ShardRef};
 use crate::domain::time::Time;
-use crate::governance::counters::Counters;
 use crate::law;
+use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
 use crate::runtime::lease::{self, Lease, Settled};
-use crate::substrate::bus::{self, Bus, BusRecord, ReadFrom, ReadLimit};
-use crate::substrate::clock::Clock;
-use crate::substrate::db::{self, Db, Transaction};
+use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
+use crate::substrate::db::{self, Transaction};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,15 +72,6 @@ pub trait Handler: Send + Sync {
 
     /// The transaction committed: count.
     fn committed(&mut self, prepared: &Self::Prepared);
-}
-
-/// What a consumer stands on.
-#[derive(Clone)]
-pub struct Ground {
-    pub bus: Arc<dyn Bus>,
-    pub db: Db,
-    pub clock: Arc<dyn Clock>,
-    pub counters: Counters,
 }
 
 /// Limits of one consumer.

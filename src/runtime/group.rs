@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::offset::{ShardId, ShardRef};
 use crate::domain::vocabulary::Stream;
-use crate::runtime::consumer::{self, Error, Ground, Handler, Options};
+use crate::runtime::consumer::{self, Error, Handler, Options};
+use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 
 /// How often free shards are looked for.
@@ -20,8 +21,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub struct Group<F> {
     pub name: &'static str,
     pub stream: Stream,
-    /// Unique to this process: who holds the leases.
-    pub holder: String,
     pub options: Options,
     /// Makes the handler of a shard.
     pub handler: F,
@@ -84,7 +83,7 @@ where
         };
         let key = LeaseKey::new(group.name, shard_ref.to_string());
         let client = ground.db.get().await?;
-        let Some(lease) = key.take(&client, &group.holder, "start").await? else {
+        let Some(lease) = key.take(&client, &ground.holder, "start").await? else {
             continue;
         };
         let handler = (group.handler)(&shard_ref);

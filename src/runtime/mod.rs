@@ -5,6 +5,7 @@
 //! a lease that was lost.
 
 pub mod consumer;
+pub mod ground;
 pub mod group;
 pub mod guard;
 pub mod lease;

@@ -5,4 +5,6 @@
 
 pub mod bus;
 pub mod clock;
+pub mod db;
 pub mod objects;
+pub mod tasks;

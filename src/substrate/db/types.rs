@@ -29,7 +29,9 @@ impl ToSql for Time {
 impl<'a> FromSql<'a> for Time {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Checked<Time> {
         let micros = i64::from_be_bytes(raw.try_into()?);
-        Ok(Time::from_micros(micros.saturating_add(EPOCH_OFFSET_DAYS * MICROS_PER_DAY)))
+        Ok(Time::from_micros(
+            micros.saturating_add(EPOCH_OFFSET_DAYS * MICROS_PER_DAY),
+        ))
     }
 
     accepts!(TIMESTAMPTZ);
@@ -70,7 +72,9 @@ impl ToSql for Day {
 
 impl<'a> FromSql<'a> for Day {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Checked<Day> {
-        Ok(Day(i64::from(i32::from_be_bytes(raw.try_into()?)) + EPOCH_OFFSET_DAYS))
+        Ok(Day(
+            i64::from(i32::from_be_bytes(raw.try_into()?)) + EPOCH_OFFSET_DAYS
+        ))
     }
 
     accepts!(DATE);
@@ -118,5 +122,11 @@ macro_rules! digest_columns {
 }
 
 digest_columns!(
-    CaseId, CaseTriggerId, DecisionId, FactId, ManifestFingerprint, PlatformRunId, ScenarioRunId
+    CaseId,
+    CaseTriggerId,
+    DecisionId,
+    FactId,
+    ManifestFingerprint,
+    PlatformRunId,
+    ScenarioRunId
 );

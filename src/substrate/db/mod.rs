@@ -1,0 +1,119 @@
+//! Postgres: a pool of connections to a private server or to a given URL, and the few names of the
+//! driver that planes may use. The driver itself is named in this folder only.
+//!
+//! **Invariant:** no connection is waited for, and no statement runs, without a limit.
+
+mod copy;
+mod endpoint;
+mod error;
+pub mod migrate;
+mod types;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::NoTls;
+
+pub use deadpool_postgres::{Object as Client, Transaction};
+pub use tokio_postgres::binary_copy::BinaryCopyInWriter;
+pub use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut};
+pub use tokio_postgres::{IsolationLevel, Row, Statement};
+
+pub use copy::copy_in;
+pub use endpoint::Endpoint;
+pub use error::{DriverError, Error};
+pub use types::Day;
+
+/// The role that migrations run as; it owns every table.
+pub const OWNER: &str = "fraudplat_owner";
+/// The role that the application works as; it may do what migrations granted, no more (L1).
+pub const APP: &str = "fraudplat_app";
+
+/// Limits of one pool. Every one is enforced: by the pool, or by the server for its sessions.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// Shown in `pg_stat_activity`: the role of this process, say `fraudplat decision`.
+    pub application_name: String,
+    pub connections_max: usize,
+    /// How long to queue for a free connection.
+    pub wait_ms_max: u64,
+    /// How long to make a new one.
+    pub connect_ms_max: u64,
+    pub statement_ms_max: u64,
+    /// Below the lease, so that a stalled holder is rolled back before another takes over.
+    pub idle_in_transaction_ms_max: u64,
+}
+
+impl Default for PoolOptions {
+    fn default() -> PoolOptions {
+        PoolOptions {
+            application_name: "fraudplat".to_owned(),
+            connections_max: 16,
+            wait_ms_max: 5_000,
+            connect_ms_max: 5_000,
+            statement_ms_max: 30_000,
+            idle_in_transaction_ms_max: 10_000,
+        }
+    }
+}
+
+/// A pool of connections; clones share it.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool,
+}
+
+impl Db {
+    /// Builds the pool. The first connection is made by the first [`Db::get`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the limits make no pool.
+    pub fn open(endpoint: &Endpoint, options: &PoolOptions) -> Result<Db, Error> {
+        let session = format!(
+            "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c jit=off \
+             -c timezone=UTC",
+            options.statement_ms_max, options.idle_in_transaction_ms_max
+        );
+        let connect = Duration::from_millis(options.connect_ms_max);
+        let config = endpoint.config(&options.application_name, &session, connect);
+        // A closed connection is seen without asking; a round trip per use would buy no certainty.
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(options.connections_max.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(Duration::from_millis(options.wait_ms_max)))
+            .create_timeout(Some(connect))
+            .recycle_timeout(Some(connect))
+            .build()
+            .map_err(|_| Error::Unavailable {
+                what: "the pool is misbuilt",
+                source: None,
+            })?;
+        Ok(Db { pool })
+    }
+
+    /// A connection, given back when dropped. Statements are cached per connection through
+    /// `prepare_cached`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none was had in time; [`Error::Sql`] when the server refused
+    /// the role or the database.
+    pub async fn get(&self) -> Result<Client, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Refuses new uses and closes what is idle; connections in use close when given back.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db")
+            .field("pool", &self.pool.status())
+            .finish()
+    }
+}
