@@ -10,3 +10,4 @@ pub mod group;
 pub mod guard;
 pub mod lease;
 pub mod outbox;
+pub mod partitions;
