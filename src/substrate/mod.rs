@@ -5,6 +5,7 @@
 
 pub mod bus;
 pub mod clock;
+pub mod data_dir;
 pub mod db;
 pub mod objects;
 pub mod tasks;

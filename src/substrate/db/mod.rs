@@ -7,6 +7,7 @@ mod copy;
 mod endpoint;
 mod error;
 pub mod migrate;
+pub mod private;
 mod types;
 
 use std::time::Duration;

@@ -1,0 +1,8 @@
+//! The substrates against the real thing: one conformance suite per trait, real servers.
+
+mod data_dir;
+mod database;
+mod helper;
+mod private_postgres;
+#[path = "../support/postgres.rs"]
+mod support;
