@@ -57,12 +57,7 @@ pub(crate) fn options() -> Options {
 
 /// Each test binary uses what it needs of this file; what it leaves is no dead code.
 const _: fn(TestDb) = |db| {
-    let TestDb {
-        app: _,
-        owner: _,
-        app_endpoint: _,
-        owner_endpoint: _,
-    } = db;
+    drop((db.app, db.owner, db.app_endpoint, db.owner_endpoint));
     drop(empty_database());
 };
 

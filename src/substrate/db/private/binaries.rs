@@ -1,7 +1,6 @@
 //! Finding PostgreSQL on the machine: a configured directory, `PATH`, the places where packages put
 //! it, an unpacked package tree.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -112,7 +111,7 @@ fn wanted(major: Option<u32>) -> String {
 }
 
 fn candidates(options: &Options) -> Vec<Binaries> {
-    let path = options.search_path.clone().unwrap_or_else(OsString::new);
+    let path = options.search_path.clone().unwrap_or_default();
     let mut found: Vec<Binaries> = std::env::split_paths(&path)
         .filter(|dir| dir.join("postgres").exists())
         .map(|dir| Binaries::installed(&dir))
