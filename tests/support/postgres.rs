@@ -5,6 +5,11 @@
 //! pipes that only this process holds close when it ends, however it ends, and then the server's
 //! watchdog stops it and a second one removes the files.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its world has failed"
+)]
+
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
