@@ -18,6 +18,9 @@ export PATH=$PATH:$cache/tools/bin
 just_version=1.59.0
 cargo_deny_version=0.20.2
 
+# As in src/substrate/db/private/binaries.rs.
+postgres_major_min=14
+
 say() { printf 'fraudplat: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -44,16 +47,20 @@ need_toolchain() {
     fail "Rust $wanted or newer is needed, rustc here is $found"
 }
 
-# Where the executable will find the Postgres server programs too; it looks in the same places.
+# The directory of the Postgres server programs; the executable searches the same places.
 postgres_bin() {
   local dir places=()
-  [ -z "${FRAUDPLAT__POSTGRES__BIN_DIR:-}" ] || places+=("$FRAUDPLAT__POSTGRES__BIN_DIR")
-  ! have initdb || places+=("$(dirname "$(command -v initdb)")")
-  places+=(/usr/lib/postgresql/*/bin)
-  # Root's server runs as another user, who cannot enter root's cache directory.
-  [ "$(id -u)" = 0 ] || places+=("$cache"/postgres/usr/lib/postgresql/*/bin)
+  if [ -n "${FRAUDPLAT__POSTGRES__BIN_DIR:-}" ]; then
+    places=("$FRAUDPLAT__POSTGRES__BIN_DIR")
+  else
+    ! have postgres || places+=("$(dirname "$(command -v postgres)")")
+    places+=(/usr/lib/postgresql/*/bin /usr/local/pgsql/bin)
+    # Root's server runs as another user, who cannot enter root's cache directory.
+    [ "$(id -u)" = 0 ] || places+=("$cache"/postgres/usr/lib/postgresql/*/bin)
+  fi
   for dir in "${places[@]}"; do
-    if [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ]; then
+    if [ -x "$dir/initdb" ] && [[ $(postgres_version "$dir") =~ \(PostgreSQL\)\ ([0-9]+) ]] &&
+      [ "${BASH_REMATCH[1]}" -ge "$postgres_major_min" ]; then
       printf '%s\n' "$dir"
       return
     fi
@@ -61,18 +68,30 @@ postgres_bin() {
   return 1
 }
 
+# postgres_version DIR: what the server there says; an unpacked one needs the libraries beside it.
+postgres_version() {
+  local libraries=
+  [[ $1 != "$cache"/* ]] || libraries=$cache/postgres/usr/lib/$(uname -m)-linux-gnu
+  LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$1/postgres" --version 2>/dev/null
+}
+
 need_postgres() {
   ! postgres_bin >/dev/null || return 0
-  have apt-get || fail "Postgres server programs (initdb, postgres) are needed and were not found. Install them" \
-    "(Fedora: dnf install postgresql-server; Arch: pacman -S postgresql; macOS: brew install postgresql@17) or set FRAUDPLAT__POSTGRES__BIN_DIR to their directory"
+  [ -z "${FRAUDPLAT__POSTGRES__BIN_DIR:-}" ] ||
+    fail "FRAUDPLAT__POSTGRES__BIN_DIR is $FRAUDPLAT__POSTGRES__BIN_DIR, which has no postgres and initdb of version $postgres_major_min or newer"
+  have apt-get && have dpkg-deb ||
+    fail "the server programs of Postgres $postgres_major_min or newer (postgres, initdb) were not found. Install them" \
+      "(Fedora: dnf install postgresql-server; Arch: pacman -S postgresql; macOS: brew install postgresql@17)" \
+      "or set FRAUDPLAT__POSTGRES__BIN_DIR to their directory"
   if [ "$(id -u)" = 0 ]; then
     say "installing postgresql with apt: fraudplat keeps its state in a private Postgres (no system cluster is created)"
     install_postgres_with_apt
   else
-    say "unpacking postgresql into $cache/postgres (230 MB, no root needed): fraudplat keeps its state in a private Postgres"
+    say "unpacking postgresql into $cache/postgres (250 MB, no root needed): fraudplat keeps its state in a private Postgres"
     unpack_postgres
   fi
-  postgres_bin >/dev/null || fail "postgresql was installed, but initdb and postgres are in none of the usual places"
+  postgres_bin >/dev/null ||
+    fail "postgresql was installed, but no postgres and initdb of version $postgres_major_min or newer came with it"
 }
 
 # apt would create and start a cluster of its own, which nobody asked for: its setting says no while
@@ -111,6 +130,11 @@ unpack_postgres() {
   for deb in "$work"/archives/*.deb; do
     quietly postgres dpkg-deb -x "$deb" "$work/tree"
   done
+  # Some packages still put libraries in /lib, which is /usr/lib on the system.
+  if [ -d "$work/tree/lib" ]; then
+    cp -a "$work/tree/lib/." "$work/tree/usr/lib/"
+    rm -rf "$work/tree/lib"
+  fi
   rm -rf "$cache/postgres"
   mv "$work/tree" "$cache/postgres"
   rm -rf "$work"
@@ -134,7 +158,7 @@ need_just() {
 
 need_cargo_deny() {
   ! have cargo-deny || return 0
-  say "compiling cargo-deny $cargo_deny_version into $cache/tools (some minutes): it checks the dependencies against deny.toml"
+  say "compiling cargo-deny $cargo_deny_version into $cache/tools (a minute or two): it checks the dependencies against deny.toml"
   install_with_cargo cargo-deny "$cargo_deny_version"
 }
 
