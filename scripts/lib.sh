@@ -79,7 +79,7 @@ need_postgres() {
   ! postgres_bin >/dev/null || return 0
   [ -z "${FRAUDPLAT__POSTGRES__BIN_DIR:-}" ] ||
     fail "FRAUDPLAT__POSTGRES__BIN_DIR is $FRAUDPLAT__POSTGRES__BIN_DIR, which has no postgres and initdb of version $postgres_major_min or newer"
-  have apt-get && have dpkg-deb ||
+  { have apt-get && have dpkg-deb; } ||
     fail "the server programs of Postgres $postgres_major_min or newer (postgres, initdb) were not found. Install them" \
       "(Fedora: dnf install postgresql-server; Arch: pacman -S postgresql; macOS: brew install postgresql@17)" \
       "or set FRAUDPLAT__POSTGRES__BIN_DIR to their directory"
