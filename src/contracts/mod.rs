@@ -20,6 +20,7 @@ pub mod progress;
 pub mod ready;
 pub mod receipt;
 pub mod reconciliation;
+pub mod schema;
 pub mod stamps;
 pub mod verdict;
 pub mod world;
