@@ -15,3 +15,6 @@ pub mod governance;
 
 /// Leases, consumers, the outbox.
 pub mod runtime;
+
+/// Worlds and events in.
+pub mod ingress;

@@ -1,0 +1,3 @@
+//! The ingress plane: what brings worlds and events in.
+
+pub mod ig;
