@@ -181,7 +181,8 @@ impl FromStr for Span {
             _ => return Err(refused()),
         };
         let digits = &text[..text.len() - 1];
-        let legal = (1..=10).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
+        let legal =
+            (1..=10).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
         let count: i64 = digits.parse().map_err(|_| refused())?;
         let in_range = count
             .checked_mul(unit.micros())
@@ -210,7 +211,9 @@ mod tests {
         assert_eq!(micros("15m"), Some(900_000_000));
         assert_eq!(micros("6h"), Some(6 * 3_600_000_000));
         assert_eq!(micros("7d"), Some(7 * 86_400_000_000));
-        for text in ["", "d", "7", "7 d", "-7d", "+7d", "7w", "1.5d", "99999d", "7é"] {
+        for text in [
+            "", "d", "7", "7 d", "-7d", "+7d", "7w", "1.5d", "99999d", "7é",
+        ] {
             assert_eq!(micros(text), None, "{text}");
         }
     }

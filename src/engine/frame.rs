@@ -45,7 +45,10 @@ impl JoinFrame {
         };
         BTreeMap::from([
             (InputPart::Traffic, JoinState::Present),
-            (InputPart::ArrivalEvent, present(self.arrival_event.is_some())),
+            (
+                InputPart::ArrivalEvent,
+                present(self.arrival_event.is_some()),
+            ),
             (InputPart::ArrivalEntities, entities),
             (InputPart::FlowAnchor, present(self.flow_anchor.is_some())),
         ])
@@ -75,12 +78,23 @@ impl JoinFrame {
     #[must_use]
     pub fn inputs(&self) -> BTreeMap<InputPart, Digest> {
         let parts = [
-            (InputPart::ArrivalEvent, self.arrival_event.as_ref().map(|it| it.payload_hash)),
-            (InputPart::ArrivalEntities, self.arrival_entities.as_ref().map(|it| it.payload_hash)),
-            (InputPart::FlowAnchor, self.flow_anchor.as_ref().map(|it| it.payload_hash)),
+            (
+                InputPart::ArrivalEvent,
+                self.arrival_event.as_ref().map(|it| it.payload_hash),
+            ),
+            (
+                InputPart::ArrivalEntities,
+                self.arrival_entities.as_ref().map(|it| it.payload_hash),
+            ),
+            (
+                InputPart::FlowAnchor,
+                self.flow_anchor.as_ref().map(|it| it.payload_hash),
+            ),
         ];
         let there = parts.into_iter();
-        there.filter_map(|(part, hash)| hash.map(|it| (part, it))).collect()
+        there
+            .filter_map(|(part, hash)| hash.map(|it| (part, it)))
+            .collect()
     }
 }
 
@@ -96,7 +110,7 @@ fn conflicts(found: &ArrivalEntities, event: &EventRecord) -> bool {
         (found.terminal_id.as_deref(), Entity::TerminalId),
         (found.beneficiary_id.as_deref(), Entity::BeneficiaryId),
     ];
-    pairs.into_iter().any(|(found, entity)| {
-        matches!((found, event.entity(entity)), (Some(a), Some(b)) if a != b)
-    })
+    pairs.into_iter().any(
+        |(found, entity)| matches!((found, event.entity(entity)), (Some(a), Some(b)) if a != b),
+    )
 }

@@ -68,7 +68,7 @@ impl Const {
 }
 
 impl<'s> Slots<'s> {
-    fn load(&self, slot: &Slot) -> Option<Cell<'s>> {
+    pub(crate) fn load(&self, slot: &Slot) -> Option<Cell<'s>> {
         let event = self.event;
         match slot {
             Slot::Entity(entity) => event.entity(*entity).map(Cell::Text),
@@ -95,10 +95,15 @@ impl<'s> Slots<'s> {
         }
     }
 
-    fn has(&self, slot: &Slot) -> bool {
+    /// As [`Slots::load`], an attribute in whatever type it has.
+    pub(crate) fn load_any(&self, slot: &Slot) -> Option<Cell<'s>> {
         match slot {
-            Slot::Attribute(name, _) => self.event.attributes.contains_key(&**name),
-            _ => self.load(slot).is_some(),
+            Slot::Attribute(name, _) => Some(match self.event.attributes.get(&**name)? {
+                AttributeValue::Text(value) => Cell::Text(value),
+                AttributeValue::Int(value) => Cell::Int(*value),
+                AttributeValue::Bool(value) => Cell::Bool(*value),
+            }),
+            _ => self.load(slot),
         }
     }
 }
@@ -109,13 +114,17 @@ pub(crate) fn eval<'s>(node: &'s Node, slots: &Slots<'s>) -> Outcome<'s> {
     match node {
         Node::Const(value) => Ok(value.cell()),
         Node::Load(slot, operand) => slots.load(slot).ok_or(Stop::Missing(*operand)),
-        Node::Has(slot) => Ok(Cell::Bool(slots.has(slot))),
+        Node::Has(slot) => Ok(Cell::Bool(slots.load_any(slot).is_some())),
         Node::Not(of) => Ok(Cell::Bool(!truth(eval(of, slots)?))),
         Node::And(sides) => absorbing(sides, slots, false),
         Node::Or(sides) => absorbing(sides, slots, true),
         Node::If(parts) => {
             let [condition, then, other] = &**parts;
-            let chosen = if truth(eval(condition, slots)?) { then } else { other };
+            let chosen = if truth(eval(condition, slots)?) {
+                then
+            } else {
+                other
+            };
             eval(chosen, slots)
         }
         Node::Compare(comparison, sides) => {
@@ -276,7 +285,11 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let date = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, date)
 }
 
@@ -339,10 +352,15 @@ mod tests {
         for day in (-800_000..800_000).step_by(37) {
             let (year, month, date) = civil(day);
             if let Ok(year) = i16::try_from(year)
-                && let Ok(expect) = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day))
+                && let Ok(expect) =
+                    jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day))
             {
                 let found = (year, month, date);
-                let expect = (expect.year(), i64::from(expect.month()), i64::from(expect.day()));
+                let expect = (
+                    expect.year(),
+                    i64::from(expect.month()),
+                    i64::from(expect.day()),
+                );
                 assert_eq!(found, expect);
             }
         }

@@ -18,16 +18,24 @@ use crate::engine::expr::{
 /// The names that an expression may use beside the event's own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names<'n> {
-    /// The features so far, in order. No type: the feature is itself at fault, and what uses it
-    /// is not blamed.
-    pub(crate) features: Option<&'n [(String, Option<ValueType>)]>,
+    pub(crate) features: Features<'n>,
     /// Whether the joined context may be read.
     pub(crate) context: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Features<'n> {
+    /// None may be named.
+    Refused,
+    /// These, in order. No type: the feature is itself at fault, and what uses it is not blamed.
+    Listed(&'n [(String, Option<ValueType>)]),
+    /// The set is itself at fault, and no use of one is blamed.
+    Unknown,
+}
+
 /// A lowered operand: settled, or an attribute that awaits its type.
 #[derive(Debug)]
-pub(crate) enum Typing {
+enum Typing {
     Known(Node, ValueType),
     Attribute(Box<str>, Operand),
 }
@@ -51,7 +59,16 @@ const EVENT_FIELDS: &[(&str, Slot)] = &[
 ];
 
 const FUNCTIONS: &[&str] = &[
-    "has", "size", "double", "int", "abs", "min", "max", "startsWith", "endsWith", "contains",
+    "has",
+    "size",
+    "double",
+    "int",
+    "abs",
+    "min",
+    "max",
+    "startsWith",
+    "endsWith",
+    "contains",
 ];
 
 const CLOCK_PARTS: &[(&str, ClockPart)] = &[
@@ -76,7 +93,7 @@ pub(crate) fn field_named(name: &str) -> Option<(Slot, ValueType)> {
     Some((slot.clone(), value_type))
 }
 
-/// Lowers `ast`, which was read from `text`. With `wanted`, the whole must be of that type.
+/// Lowers `ast`, which was read from `text`. The whole must be of type `wanted`.
 ///
 /// # Errors
 /// Every fault found. Empty where all that is wrong is a feature that is itself at fault.
@@ -84,7 +101,7 @@ pub(crate) fn lower(
     text: &str,
     ast: &Ast,
     names: Names<'_>,
-    wanted: Option<ValueType>,
+    wanted: ValueType,
 ) -> Result<Program, Vec<Refused>> {
     let mut lowering = Lowering {
         text,
@@ -92,14 +109,9 @@ pub(crate) fn lower(
         operands: Vec::new(),
         faults: Vec::new(),
     };
-    let root = match wanted {
-        Some(wanted) => lowering.typed(ast, wanted).map(|it| (it, wanted)),
-        None => lowering.known(ast),
-    };
-    match root {
-        Some((root, value_type)) if lowering.faults.is_empty() => Ok(Program {
+    match lowering.typed(ast, wanted) {
+        Some(root) if lowering.faults.is_empty() => Ok(Program {
             root,
-            value_type,
             operands: lowering.operands,
         }),
         _ => Err(lowering.faults),
@@ -140,7 +152,8 @@ impl Lowering<'_> {
             Typing::Known(node, value_type) => Some((node, value_type)),
             Typing::Attribute(name, _) => {
                 let fault = Refused::new(&ast.at, "an attribute has no declared type here");
-                let help = format!("compare it to a literal, or write int(event.attributes.{name})");
+                let help =
+                    format!("compare it to a literal, or write int(event.attributes.{name})");
                 self.faults.push(fault.help(help));
                 None
             }
@@ -153,7 +166,9 @@ impl Lowering<'_> {
             Typing::Attribute(name, operand) if wanted != ValueType::Float => {
                 Some(Node::Load(Slot::Attribute(name, wanted), operand))
             }
-            Typing::Attribute(..) => self.refuse(&ast.at, "an attribute is never a float; write double(…)"),
+            Typing::Attribute(..) => {
+                self.refuse(&ast.at, "an attribute is never a float; write double(…)")
+            }
             Typing::Known(node, found) if found == wanted => Some(node),
             Typing::Known(node, ValueType::Int) if wanted == ValueType::Float => {
                 Some(Node::ToFloat(Box::new(node)))
@@ -181,16 +196,18 @@ impl Lowering<'_> {
                 known(Node::Const(Const::Float(*value)), ValueType::Float)
             }
             Kind::Float(_) => self.refuse(&ast.at, "the number is beyond a 64-bit float"),
-            Kind::Text(value) => {
-                known(Node::Const(Const::Text(value.as_str().into())), ValueType::Text)
-            }
+            Kind::Text(value) => known(
+                Node::Const(Const::Text(value.as_str().into())),
+                ValueType::Text,
+            ),
             Kind::Name(name) => self.bare_name(ast, name),
             Kind::Select(of, field) => self.name(ast, of, field),
             Kind::Has(of, field) => match self.name(ast, of, field)? {
                 Typing::Known(Node::Load(slot, _), _) => known(Node::Has(slot), ValueType::Bool),
-                Typing::Attribute(name, _) => {
-                    known(Node::Has(Slot::Attribute(name, ValueType::Text)), ValueType::Bool)
-                }
+                Typing::Attribute(name, _) => known(
+                    Node::Has(Slot::Attribute(name, ValueType::Text)),
+                    ValueType::Bool,
+                ),
                 Typing::Known(..) => self.refuse(&ast.at, "has(…) takes a name"),
             },
             Kind::Operator(operator, args) => {
@@ -218,7 +235,9 @@ impl Lowering<'_> {
     }
 
     fn feature(&self, name: &str) -> Option<(usize, Option<ValueType>)> {
-        let features = self.names.features.unwrap_or_default();
+        let Features::Listed(features) = self.names.features else {
+            return None;
+        };
         let at = features.iter().position(|(it, _)| it == name)?;
         Some((at, features[at].1))
     }
@@ -235,14 +254,19 @@ impl Lowering<'_> {
                 let operand = self.operand(format!("event.attributes.{field}"));
                 Some(Typing::Attribute(field.into(), operand))
             }
-            _ => self.refuse(&ast.at, format!("`{}` has no fields", slice(self.text, &of.at))),
+            _ => self.refuse(
+                &ast.at,
+                format!("`{}` has no fields", slice(self.text, &of.at)),
+            ),
         }
     }
 
     fn event_field(&mut self, ast: &Ast, field: &str) -> Option<Typing> {
         let Some((slot, value_type)) = field_named(field) else {
             let message = match field {
-                "ts" => "a time can only be asked for its parts, as in event.ts.getHours()".to_owned(),
+                "ts" => {
+                    "a time can only be asked for its parts, as in event.ts.getHours()".to_owned()
+                }
                 "attributes" => "name an attribute: event.attributes.…".to_owned(),
                 _ => format!("unknown name `event.{field}`"),
             };
@@ -270,8 +294,12 @@ impl Lowering<'_> {
     }
 
     fn feature_field(&mut self, ast: &Ast, field: &str) -> Option<Typing> {
-        let Some(features) = self.names.features else {
-            return self.refuse(&ast.at, "a filter reads the event alone, no features");
+        let features = match self.names.features {
+            Features::Listed(features) => features,
+            Features::Unknown => return None,
+            Features::Refused => {
+                return self.refuse(&ast.at, "here only the event can be read, no features");
+            }
         };
         match self.feature(field) {
             Some((at, Some(value_type))) => {
@@ -306,7 +334,10 @@ impl Lowering<'_> {
         let (left_type, right_type) = (self.lower(left), self.lower(right));
         let (left_node, right_node, value_type) = match (left_type?, right_type?) {
             (Typing::Attribute(..), Typing::Attribute(..)) => {
-                return self.refuse(&ast.at, "two attributes have no type to compare by; wrap one in int(…)");
+                return self.refuse(
+                    &ast.at,
+                    "two attributes have no type to compare by; wrap one in int(…)",
+                );
             }
             (Typing::Attribute(name, operand), Typing::Known(node, found)) => {
                 (attribute(name, operand, found), node, found)
@@ -479,12 +510,14 @@ impl Lowering<'_> {
             ("endsWith", Some(of), [part]) => self.text_test(TextTest::EndsWith, of, part),
             ("contains", Some(of), [part]) => self.text_test(TextTest::Contains, of, part),
             (_, Some(of), []) if is_event_time(of) => self.clock_part(ast, name),
-            _ if FUNCTIONS.contains(&name) => {
-                self.refuse(&ast.at, format!("`{name}` is called with the wrong arguments"))
-            }
+            _ if FUNCTIONS.contains(&name) => self.refuse(
+                &ast.at,
+                format!("`{name}` is called with the wrong arguments"),
+            ),
             _ => {
                 let fault = Refused::new(&ast.at, format!("unknown function `{name}`"));
-                self.faults.push(fault.help(nearest(name, FUNCTIONS.iter().copied())));
+                self.faults
+                    .push(fault.help(nearest(name, FUNCTIONS.iter().copied())));
                 None
             }
         }
@@ -493,7 +526,10 @@ impl Lowering<'_> {
     fn text_test(&mut self, test: TextTest, of: &Ast, part: &Ast) -> Option<(Node, ValueType)> {
         let of = self.typed(of, ValueType::Text);
         let part = self.typed(part, ValueType::Text);
-        Some((Node::TextTest(test, Box::new([of?, part?])), ValueType::Bool))
+        Some((
+            Node::TextTest(test, Box::new([of?, part?])),
+            ValueType::Bool,
+        ))
     }
 
     fn clock_part(&mut self, ast: &Ast, name: &str) -> Option<(Node, ValueType)> {

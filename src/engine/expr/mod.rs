@@ -5,12 +5,14 @@ mod eval;
 mod lower;
 mod number;
 mod parse;
+mod scalar;
 
 use std::ops::Range;
 
 pub(crate) use crate::engine::expr::eval::{Cell, Slots, Stop};
-pub(crate) use crate::engine::expr::lower::{Names, Typing, field_named, lower};
+pub(crate) use crate::engine::expr::lower::{Features, Names, field_named};
 pub(crate) use crate::engine::expr::parse::{Ast, Kind, Refused, parse};
+pub(crate) use crate::engine::expr::scalar::compile_scalar;
 
 use crate::contracts::feature_set::{Entity, ValueType};
 
@@ -18,7 +20,6 @@ use crate::contracts::feature_set::{Entity, ValueType};
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) root: Node,
-    pub(crate) value_type: ValueType,
     /// Names of what may be missing or undefined, as the author wrote them.
     pub(crate) operands: Vec<String>,
 }
@@ -122,6 +123,12 @@ pub(crate) enum Node {
 }
 
 impl Program {
+    /// # Errors
+    /// [`Stop`] naming the operand that was missing or undefined.
+    pub(crate) fn run<'s>(&'s self, slots: &Slots<'s>) -> Result<Cell<'s>, Stop> {
+        eval::eval(&self.root, slots)
+    }
+
     /// The value, where it is plain without an event.
     pub(crate) fn constant_bool(&self) -> Option<bool> {
         eval::constant_bool(&self.root)

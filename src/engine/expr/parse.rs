@@ -94,6 +94,15 @@ pub(crate) fn parse(text: &str) -> Result<Ast, Vec<Refused>> {
     }
     match Parser::new().parse_with_source_info(text) {
         Ok((expr, info)) => convert(&expr, &info, text),
+        // The parser's place of this one is a depth.
+        Err(errors)
+            if errors
+                .errors
+                .iter()
+                .any(|it| it.msg.contains("Recursion limit")) =>
+        {
+            Err(vec![Refused::new(&all, "the expression nests too deeply")])
+        }
         Err(errors) => Err(errors
             .errors
             .iter()
@@ -128,9 +137,13 @@ fn convert(expr: &IdedExpr, info: &SourceInfo, text: &str) -> Result<Ast, Vec<Re
             LiteralValue::Int(value) => Kind::Int(*value.inner()),
             LiteralValue::Double(value) => Kind::Float(*value.inner()),
             LiteralValue::String(value) => Kind::Text(value.inner().to_owned()),
-            LiteralValue::UInt(_) => return refuse("unsigned integers are not supported: drop the `u`"),
+            LiteralValue::UInt(_) => {
+                return refuse("unsigned integers are not supported: drop the `u`");
+            }
             LiteralValue::Bytes(_) => return refuse("bytes are not supported"),
-            LiteralValue::Null => return refuse("null is not supported: test presence with has(…)"),
+            LiteralValue::Null => {
+                return refuse("null is not supported: test presence with has(…)");
+            }
         },
         Expr::Ident(name) => Kind::Name(name.clone()),
         Expr::Select(select) => {
@@ -145,7 +158,9 @@ fn convert(expr: &IdedExpr, info: &SourceInfo, text: &str) -> Result<Ast, Vec<Re
             Kind::List(convert_all(&list.elements, info, text)?)
         }
         Expr::List(_) => return refuse("optional elements are not supported"),
-        Expr::Comprehension(_) => return refuse("comprehensions (all, exists, map, filter) are not supported"),
+        Expr::Comprehension(_) => {
+            return refuse("comprehensions (all, exists, map, filter) are not supported");
+        }
         Expr::Map(_) => return refuse("maps are not supported"),
         Expr::Struct(_) => return refuse("messages are not supported"),
         Expr::Unspecified => return refuse("not an expression"),
@@ -156,7 +171,8 @@ fn convert(expr: &IdedExpr, info: &SourceInfo, text: &str) -> Result<Ast, Vec<Re
 
 /// The bytes of the node and of all below it: the parser notes only its operator.
 fn whole(own: Range<usize>, kind: &Kind) -> Range<usize> {
-    let join = |at: Range<usize>, below: &Ast| at.start.min(below.at.start)..at.end.max(below.at.end);
+    let join =
+        |at: Range<usize>, below: &Ast| at.start.min(below.at.start)..at.end.max(below.at.end);
     match kind {
         Kind::Select(of, field) => {
             let at = join(own, of);
@@ -193,7 +209,11 @@ fn convert_all(
             Err(more) => refused.extend(more),
         }
     }
-    if refused.is_empty() { Ok(nodes) } else { Err(refused) }
+    if refused.is_empty() {
+        Ok(nodes)
+    } else {
+        Err(refused)
+    }
 }
 
 fn convert_call(
@@ -250,7 +270,10 @@ mod tests {
             panic!("{tree:?}")
         };
         let slices: Vec<_> = args.iter().map(|it| &text[it.at.clone()]).collect();
-        assert_eq!(slices, ["'é' == event.currency", "1 + 2 < event.amount_minor"]);
+        assert_eq!(
+            slices,
+            ["'é' == event.currency", "1 + 2 < event.amount_minor"]
+        );
     }
 
     #[track_caller]
@@ -271,6 +294,6 @@ mod tests {
         check("[1].exists(x, x > 1)", 10, "comprehensions");
         check("event['a'] == 1", 5, "indexing");
         check("b'a' == 1", 0, "bytes");
-        check(&"(".repeat(3_000), 0, "");
+        check(&"(".repeat(3_000), 0, "deep");
     }
 }

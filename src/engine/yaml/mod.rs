@@ -179,7 +179,13 @@ mod tests {
             panic!("{items:?}")
         };
         let y = list[0].get("y").unwrap();
-        assert_eq!(y.place, Place { line: 3, column: 17 });
+        assert_eq!(
+            y.place,
+            Place {
+                line: 3,
+                column: 17
+            }
+        );
         assert_eq!(y.value, Shape::Float(2.5));
         assert_eq!(root.get("a").unwrap().value, Shape::Int(1));
         assert_eq!(list[1].value, Shape::Text("yes".to_owned()));

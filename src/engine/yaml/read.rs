@@ -205,10 +205,7 @@ impl<'de> EnumAccess<'de> for Word<'de> {
     type Error = Error;
     type Variant = Unit;
 
-    fn variant_seed<V: de::DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Unit), Error> {
+    fn variant_seed<V: de::DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Unit), Error> {
         let word: de::value::BorrowedStrDeserializer<'de, Error> =
             de::value::BorrowedStrDeserializer::new(self.0);
         Ok((seed.deserialize(word.into_deserializer())?, Unit))
@@ -258,13 +255,22 @@ mod tests {
         let read: Items<Policy, Rule> = read_list(&root, "rules");
         assert!(read.header.is_none());
         assert_eq!(
-            read.items.iter().map(|it| it.1.is_some()).collect::<Vec<_>>(),
+            read.items
+                .iter()
+                .map(|it| it.1.is_some())
+                .collect::<Vec<_>>(),
             [false, false, true, false]
         );
         let found: Vec<_> = read
             .faults
             .iter()
-            .map(|it| (it.place.line, it.place.column, it.suggestion.clone().unwrap_or_default()))
+            .map(|it| {
+                (
+                    it.place.line,
+                    it.place.column,
+                    it.suggestion.clone().unwrap_or_default(),
+                )
+            })
             .collect();
         assert_eq!(
             found,

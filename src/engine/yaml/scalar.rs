@@ -94,7 +94,9 @@ fn escape(raw: &str) -> (usize, usize) {
         Some(b'L' | b'P') => return (2, 3),
         _ => return (raw.chars().take(2).map(char::len_utf8).sum(), 1),
     };
-    let code = raw.get(2..2 + digits).and_then(|it| u32::from_str_radix(it, 16).ok());
+    let code = raw
+        .get(2..2 + digits)
+        .and_then(|it| u32::from_str_radix(it, 16).ok());
     let char = code.and_then(char::from_u32);
     (2 + digits, char.map_or(1, char::len_utf8))
 }
@@ -136,7 +138,11 @@ mod tests {
             panic!("{node:?}")
         };
         let at = decoded.find('#').unwrap();
-        assert_eq!(place_in_scalar(text, node, at), Place { line, column }, "{text}");
+        assert_eq!(
+            place_in_scalar(text, node, at),
+            Place { line, column },
+            "{text}"
+        );
     }
 
     #[test]
