@@ -7,6 +7,9 @@ pub mod domain;
 /// What crosses a wire or rests in a store.
 pub mod contracts;
 
+/// Pure: features, policy, decide; the same code for live decisions, replay and backtests.
+pub mod engine;
+
 /// The only room that meets the outside.
 pub mod substrate;
 
