@@ -18,3 +18,6 @@ pub mod governance;
 
 /// Leases, consumers, the outbox.
 pub mod runtime;
+
+/// Real time: from the bus to a decision.
+pub mod rtdl;

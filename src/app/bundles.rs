@@ -10,7 +10,7 @@ use crate::app::commands::Refusal;
 use crate::app::profile::Shipped;
 use crate::contracts::bundle::{Bundle, SCHEMA_VERSION};
 use crate::contracts::code::Code;
-use crate::engine::decide::CompiledBundle;
+use crate::engine::bundle::CompiledBundle;
 use crate::runtime::ground::Ground;
 use crate::substrate::objects::{ObjectKey, Put};
 

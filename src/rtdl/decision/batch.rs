@@ -1,21 +1,18 @@
 //! Decides a prefix of a batch in memory: features in log order, body, evidence, chain. Pure but
 //! for the time it is told.
 
-use std::collections::BTreeMap;
-
 use crate::contracts::canonical;
 use crate::contracts::decision::{
-    ChainLink, DecisionEvidence, InputPart, InputRef, JoinState, SCHEMA_VERSION, record_hash,
+    ChainLink, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
 };
 use crate::contracts::stamps::Stamps;
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
-use crate::domain::keys::Pins;
 use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{Outcome, Posture};
-use crate::engine::ENGINE_REV;
-use crate::engine::decide::{CompiledBundle, decide};
+use crate::engine::bundle::CompiledBundle;
+use crate::engine::decide::{ENGINE_REV, decide};
 use crate::engine::event::EventRecord;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::frames::Found;
@@ -26,11 +23,8 @@ use crate::rtdl::decision::state::RunState;
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) decision_id: DecisionId,
-    pub(super) pins: Pins,
     pub(super) origin_offset: OriginOffset,
-    pub(super) payload_hash: Digest,
     pub(super) admitted_at: Time,
-    pub(super) flow_id: String,
     pub(super) event: EventRecord,
 }
 
@@ -53,7 +47,6 @@ pub(super) struct Decided {
 /// What every decision of a worker shares.
 pub(super) struct Deciding<'a> {
     pub(super) bundle: &'a CompiledBundle,
-    pub(super) bundle_slot: &'a str,
     pub(super) stamps: &'a Stamps,
     pub(super) shard: &'a ShardRef,
 }
@@ -72,20 +65,11 @@ impl Deciding<'_> {
             event_id: pending.event.event_id.to_string(),
             cause,
         };
-        state.features.apply_event(&pending.event);
-        let features = state.features.compute(&pending.event, &found.frame);
+        let applied = state.features.apply_event(&pending.event);
+        applied.map_err(|cause| refused(cause.to_string()))?;
+        let features = state.features.compute(&pending.event);
         let posture = Posture::Normal;
-        let input = crate::engine::decide::Input {
-            decision_id: pending.decision_id,
-            pins: &pending.pins,
-            payload_hash: pending.payload_hash,
-            event: &pending.event,
-            frame: &found.frame,
-            features: &features,
-            posture,
-            bundle_slot: self.bundle_slot,
-        };
-        let body = decide(self.bundle, &input);
+        let body = decide(self.bundle, &pending.event, &found.frame, &features, posture);
         position.advance(self.shard, Position::After(pending.origin_offset.sequence_number.clone()));
         let evidence = self.evidence(position, pending, found, posture, now);
         let body_bytes = canonical::to_bytes(&body).map_err(|cause| refused(cause.to_string()))?;
@@ -96,7 +80,7 @@ impl Deciding<'_> {
         Ok(Decided {
             decision_id: pending.decision_id,
             event_id: pending.event.event_id.to_string(),
-            ts_utc: pending.event.ts_utc,
+            ts_utc: pending.event.ts,
             outcome: body.outcome,
             degraded: body.degraded,
             body: body_bytes,
@@ -118,13 +102,13 @@ impl Deciding<'_> {
     ) -> DecisionEvidence {
         let mut inputs = found.refs.clone();
         let origin_offset = pending.origin_offset.clone();
-        let traffic = InputRef { origin_offset, payload_hash: pending.payload_hash };
+        let traffic = InputRef { origin_offset, payload_hash: pending.event.payload_hash };
         inputs.insert(InputPart::Traffic, traffic);
         DecisionEvidence {
             schema_version: SCHEMA_VERSION,
             decision_id: pending.decision_id,
             basis: position.basis.clone(),
-            join: join_states(&inputs),
+            join: found.frame.states(&pending.event),
             inputs,
             posture,
             posture_reason: "no degradation is in force".to_owned(),
@@ -135,13 +119,4 @@ impl Deciding<'_> {
             stamps: self.stamps.clone(),
         }
     }
-}
-
-fn join_states(inputs: &BTreeMap<InputPart, InputRef>) -> BTreeMap<InputPart, JoinState> {
-    let state = |part| match inputs.contains_key(&part) {
-        true => JoinState::Present,
-        false => JoinState::Missing,
-    };
-    let parts = [InputPart::ArrivalEvent, InputPart::ArrivalEntities, InputPart::FlowAnchor];
-    parts.into_iter().map(|part| (part, state(part))).collect()
 }

@@ -15,7 +15,7 @@ use crate::contracts::ready::Ready;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::ShardRef;
 use crate::domain::vocabulary::Stream;
-use crate::engine::decide::CompiledBundle;
+use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::store;
@@ -37,8 +37,6 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// How long a decision waits for context, from its admission.
     pub join_wait_ms: u64,
-    /// The slot whose bundle acts.
-    pub bundle_slot: String,
 }
 
 /// The role; one a process.

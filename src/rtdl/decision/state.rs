@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::vocabulary::EventClass;
-use crate::engine::decide::CompiledBundle;
+use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureState;
 use crate::rtdl::decision::Error;
@@ -24,7 +24,7 @@ pub(super) struct RunState {
 impl RunState {
     fn empty(bundle: &CompiledBundle) -> RunState {
         RunState {
-            features: FeatureState::new(Arc::clone(bundle.feature_set())),
+            features: FeatureState::new(Arc::clone(&bundle.feature_set)),
             met: HashSet::new(),
         }
     }
@@ -88,7 +88,11 @@ impl RunState {
         if let Ok(event) = EventRecord::parse(&guarded.event)
             && self.meet(&id)
         {
-            self.features.apply_event(&event);
+            let applied = self.features.apply_event(&event);
+            applied.map_err(|cause| Error::Decide {
+                event_id: event.event_id.to_string(),
+                cause: cause.to_string(),
+            })?;
         }
         Ok(())
     }

@@ -56,27 +56,34 @@ pub(super) async fn append_decisions(
         return Ok(());
     }
     let derived: Vec<(Day, &str, bool)> = decided.iter().map(derive).collect();
-    let rows = decided.iter().zip(&derived).map(|(row, (day, outcome, degraded))| {
-        let columns: [&(dyn ToSql + Sync); 14] = [
-            day,
-            run,
-            &row.chain.seq,
-            &row.decision_id,
-            &row.event_id,
-            &row.ts_utc,
-            outcome,
-            degraded,
-            &row.body,
-            &row.evidence,
-            &row.body_hash,
-            &row.evidence_hash,
-            &row.chain.link,
-            &row.decided_at,
-        ];
-        columns
-    });
+    // Collected before the await: a borrowing iterator held across it would not be Send.
+    let rows: Vec<Columns<'_>> = decided.iter().zip(&derived).map(|it| columns(run, it)).collect();
     copy_in(tx, APPEND_DECISIONS, DECISION_TYPES, rows).await?;
     Ok(())
+}
+
+type Columns<'a> = [&'a (dyn ToSql + Sync); 14];
+
+fn columns<'a>(
+    run: &'a PlatformRunId,
+    (row, (day, outcome, degraded)): (&'a Decided, &'a (Day, &'static str, bool)),
+) -> Columns<'a> {
+    [
+        day,
+        run,
+        &row.chain.seq,
+        &row.decision_id,
+        &row.event_id,
+        &row.ts_utc,
+        outcome,
+        degraded,
+        &row.body,
+        &row.evidence,
+        &row.body_hash,
+        &row.evidence_hash,
+        &row.chain.link,
+        &row.decided_at,
+    ]
 }
 
 fn derive(row: &Decided) -> (Day, &'static str, bool) {

@@ -16,7 +16,7 @@ use crate::domain::keys::FlowKey;
 use crate::domain::offset::{Position, SequenceNumber, ShardRef};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::EventClass;
-use crate::engine::decide::CompiledBundle;
+use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
@@ -144,8 +144,7 @@ impl Worker {
     }
 
     async fn item(&mut self, shard: &ShardRef, guarded: Guarded) -> Result<Item, Error> {
-        let pins = guarded.event.envelope.pins();
-        if pins.platform_run_id != *self.run() {
+        if guarded.event.envelope.platform_run_id != *self.run() {
             return Ok(Item::OtherRun);
         }
         let decision_id = DecisionId::of(self.run(), EventClass::Traffic, &guarded.event.envelope.event_id);
@@ -159,11 +158,8 @@ impl Worker {
         }
         Ok(Item::Pending(Box::new(Pending {
             decision_id,
-            pins,
             origin_offset: guarded.origin_offset,
-            payload_hash: guarded.event.payload_hash,
             admitted_at: guarded.event.admitted_at,
-            flow_id: event.flow_id.clone(),
             event,
         })))
     }
@@ -192,8 +188,9 @@ impl Worker {
     ) -> Result<Option<VecDeque<Found>>, Error> {
         let pending: Vec<(FlowKey, Time)> = items.iter().filter_map(|(_, item)| match item {
             Item::Pending(pending) => {
-                let platform_run_id = pending.pins.platform_run_id;
-                let key = FlowKey { platform_run_id, flow_id: pending.flow_id.clone() };
+                let event = &pending.event;
+                let platform_run_id = event.pins.platform_run_id;
+                let key = FlowKey { platform_run_id, flow_id: event.flow_id.clone() };
                 Some((key, pending.admitted_at.plus_ms(self.options.join_wait_ms)))
             }
             _ => None,
@@ -273,7 +270,6 @@ impl Worker {
     ) -> Result<Decided, Error> {
         let deciding = Deciding {
             bundle: &self.bundle,
-            bundle_slot: &self.options.bundle_slot,
             stamps: &self.ground.stamps,
             shard,
         };

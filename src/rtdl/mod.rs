@@ -1,0 +1,3 @@
+//! Real time: from the bus to a decision.
+
+pub mod decision;
