@@ -4,6 +4,8 @@
 //! After a change of a type: `UPDATE_DOCS=1 cargo test --test contract_schemas`, then read the
 //! difference as a producer would.
 
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -39,11 +41,10 @@ fn generated() -> BTreeMap<String, String> {
         writeln!(index, "| [{name}]({name}.json) | {} |", form.what).unwrap();
         files.insert(format!("{name}.json"), text);
     }
-    let _ = write!(
-        index,
+    index.push_str(&format!(
         "\nA form never changes under its name and version: an addition keeps every old sample loading, anything else is a new `schema_version`.\n\
          Unknown fields are refused. Numbers are integers of 64 bits. After a change of a type: `{REGENERATE}`.\n"
-    );
+    ));
     files.insert("README.md".to_owned(), index);
     files
 }

@@ -30,13 +30,16 @@ use serde_json::Value;
 
 use super::{folder, hex, unhex};
 
+/// A record as bytes and as JSON.
+type Rewritten = (Vec<u8>, Value);
+
 /// How a form is read and written, with its type forgotten.
 struct Form {
     name: &'static str,
     /// Reads JSON and writes it again.
     json: fn(Value) -> Result<Value, String>,
-    /// Reads canonical CBOR; gives the bytes written again, and the JSON.
-    cbor: fn(&[u8]) -> Result<(Vec<u8>, Value), String>,
+    /// Reads canonical CBOR and writes it again.
+    cbor: fn(&[u8]) -> Result<Rewritten, String>,
     /// Objects that may hold keys of the sender's own choosing.
     free: &'static [&'static str],
 }

@@ -275,6 +275,10 @@ fn distinct_inputs_make_distinct_identities() {
 /// Runs the independent program where the machine has what it needs; the platform and its scripts
 /// never depend on it.
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests must see what was not tested"
+)]
 fn the_independent_program_agrees() {
     let python = |arguments: &[&str]| {
         let mut command = Command::new("python3");

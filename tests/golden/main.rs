@@ -1,5 +1,7 @@
 //! Golden vectors and samples: what was hashed or stored once is hashed and read alike for ever.
 
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 mod forms;
 mod identities;
 
