@@ -18,7 +18,7 @@ pub struct Cli {
     /// The profile: a shipped name or a path to a YAML file
     #[arg(long, global = true, default_value = "embedded", value_name = "NAME|PATH")]
     pub profile: String,
-    /// Where state lives [default: $XDG_DATA_HOME/fraudplat, as root /var/lib/fraudplat]
+    /// Where state lives [default: $XDG_DATA_HOME/fraudplat; not set, as root: /var/lib/fraudplat]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Results as JSON on stdout; progress and remarks stay on stderr

@@ -201,17 +201,19 @@ pub fn shipped_names() -> Vec<String> {
     Shipped::iter().filter_map(|path| top(&path)).collect()
 }
 
-/// Where state lives unless told otherwise: `/var/lib/fraudplat` for root, else below
-/// `$XDG_DATA_HOME`.
+/// Where state lives unless told otherwise: below `$XDG_DATA_HOME`; where that is not set, root's
+/// is `/var/lib/fraudplat` and anyone else's below `~/.local/share`.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 #[must_use]
 pub fn default_data_dir() -> PathBuf {
+    if let Ok(data) = std::env::var("XDG_DATA_HOME") {
+        return PathBuf::from(data).join("fraudplat");
+    }
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/fraudplat");
     }
-    let home = || std::env::var("HOME").map_or_else(|_| PathBuf::from("."), PathBuf::from);
-    let data = std::env::var("XDG_DATA_HOME").map(PathBuf::from);
-    data.unwrap_or_else(|_| home().join(".local/share")).join("fraudplat")
+    let home = std::env::var("HOME").map_or_else(|_| PathBuf::from("."), PathBuf::from);
+    home.join(".local/share/fraudplat")
 }
 
 /// Where scripts unpack what the machine lacked, such as Postgres.
