@@ -15,3 +15,6 @@ pub mod governance;
 
 /// Leases, consumers, the outbox.
 pub mod runtime;
+
+/// Worlds in, through the gate, onto the bus.
+pub mod ingress;

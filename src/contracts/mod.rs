@@ -14,6 +14,7 @@ pub mod decision;
 pub mod envelope;
 pub mod fact;
 pub mod label_assertion;
+pub mod mapping;
 pub mod payload;
 pub mod problem;
 pub mod progress;
