@@ -19,5 +19,8 @@ pub mod governance;
 /// Leases, consumers, the outbox.
 pub mod runtime;
 
+/// Worlds in, events through the gate.
+pub mod ingress;
+
 /// Real time: from the bus to a decision.
 pub mod rtdl;

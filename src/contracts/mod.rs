@@ -16,6 +16,7 @@ pub mod fact;
 pub mod feature_set;
 pub mod groups;
 pub mod label_assertion;
+pub mod mapping;
 pub mod payload;
 pub mod policy;
 pub mod problem;
