@@ -14,6 +14,7 @@ use crate::runtime::lease::{self, LeaseRow};
 use crate::substrate::db::Client;
 
 const READ_STATE: &str = include_str!("sql/read_run_state.sql");
+const LIST_OPEN: &str = include_str!("sql/list_open_runs.sql");
 const READ_DECIDED: &str = include_str!("sql/read_decided.sql");
 
 /// The progress of a run; `None` if there is no such run.
@@ -114,4 +115,14 @@ pub async fn tips(ground: &Ground) -> anyhow::Result<BTreeMap<ShardRef, Position
 #[must_use]
 pub fn basis(tips: &BTreeMap<ShardRef, Position>) -> Basis {
     Basis(tips.iter().map(|(shard, tip)| (shard.to_string(), tip.clone())).collect())
+}
+
+/// Runs that a decision worker still looks after: every one that was not drained after its end.
+///
+/// # Errors
+/// Those of the database.
+pub async fn open_runs(ground: &Ground) -> anyhow::Result<Vec<PlatformRunId>> {
+    let client = ground.db.get().await?;
+    let rows = client.query(LIST_OPEN, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

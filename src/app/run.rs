@@ -114,7 +114,7 @@ async fn in_process(
     stop: CancellationToken,
 ) -> anyhow::Result<u8> {
     let roles = match commands::needs_roles(&command) {
-        true => Some(roles::start(&platform, &stop, roles::Port::Any).await?),
+        true => Some(roles::start(&platform, &stop, roles::Listen::Any).await?),
         false => None,
     };
     let cwd = std::env::current_dir()?;

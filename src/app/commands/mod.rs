@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod demo_numbers;
 mod dla;
 mod gov;
 mod ig;
@@ -23,6 +24,7 @@ use crate::app::profile::Profile;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::domain::ids::PlatformRunId;
+use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 
 /// What a command stands on, in this process or in the owner's.
@@ -30,10 +32,13 @@ use crate::runtime::ground::Ground;
 pub struct Call {
     pub profile: Profile,
     pub ground: Ground,
+    /// Rung to have archive and receipts written out now.
+    pub flush: Option<Flush>,
     /// Where the gate of this process listens; none when its roles are not started.
     pub gate_addr: Option<String>,
     /// Where relative paths of the caller begin.
     pub cwd: PathBuf,
+    pub data_dir: PathBuf,
     pub output: Output,
     pub stop: CancellationToken,
 }

@@ -56,6 +56,8 @@ pub struct Report {
     pub ended: bool,
 }
 
+/// Arrivals decoded at a time.
+const READ_ARRIVALS: usize = 4_096;
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long a period may take to be passed by everyone.
 const PASS_MAX: Duration = Duration::from_secs(300);
@@ -190,11 +192,15 @@ impl Streamer<'_> {
         from: i64,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let mut reader = WorldReader::open(self.ground.objects.clone(), world.clone(), from).await?;
+        let mut reader = WorldReader::open(self.ground.objects.clone(), world.clone(), from);
         let mut waiting: Vec<Vec<Arrival>> = vec![Vec::new(); lanes.work.len()];
         let mut pace = Pace::new(self.options.speedup);
         let mut period_end: Option<Time> = None;
-        while let Some(arrivals) = reader.next_batch().await? {
+        loop {
+            let arrivals = reader.next(READ_ARRIVALS).await?;
+            if arrivals.is_empty() {
+                break;
+            }
             for arrival in arrivals {
                 if arrival.index >= self.end || stop.is_cancelled() {
                     return self.send_rest(lanes, &mut waiting).await;
