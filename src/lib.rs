@@ -15,3 +15,6 @@ pub mod governance;
 
 /// Leases, consumers, the outbox.
 pub mod runtime;
+
+/// Real-time decisions and the log of them: inlets, archive.
+pub mod rtdl;

@@ -13,6 +13,7 @@ pub mod control;
 pub mod decision;
 pub mod envelope;
 pub mod fact;
+pub mod groups;
 pub mod label_assertion;
 pub mod payload;
 pub mod problem;
