@@ -151,7 +151,7 @@ impl Decision {
             .map_err(|cause| Error::Position { run, cause: cause.to_string() })?;
         let mut context_scopes = BTreeSet::new();
         for (_, stream) in CONTEXT_GROUPS {
-            let shards = self.shards(*stream).await?;
+            let shards = self.shards(stream).await?;
             context_scopes.extend(shards.iter().map(ToString::to_string));
         }
         Ok(Some(Worker {
