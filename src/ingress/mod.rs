@@ -1,5 +1,5 @@
 //! The ingress plane: worlds, the runner that pins them, the streamer, the gate.
 
 pub mod sr;
-pub mod world;
-pub mod wsp;
+// world
+// wsp

@@ -13,8 +13,7 @@ pub struct FieldDiff {
 }
 
 /// Every leaf that differs, in order of the fields.
-#[must_use]
-pub fn diff(stored: &Value, recomputed: &Value) -> Vec<FieldDiff> {
+pub(super) fn diff(stored: &Value, recomputed: &Value) -> Vec<FieldDiff> {
     let mut diffs = Vec::new();
     descend("", stored, recomputed, &mut diffs);
     diffs

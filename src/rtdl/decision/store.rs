@@ -1,10 +1,15 @@
 //! What a worker writes: decisions by COPY, counts and quarantine by row, all in the transaction
 //! that moves its position.
 
+use async_trait::async_trait;
+
+use crate::contracts::groups::DECISION;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Outcome;
 use crate::rtdl::decision::batch::Decided;
+use crate::runtime::commit::Effects;
+use crate::runtime::consumer;
 use crate::runtime::guard::Refused;
 use crate::substrate::db::{self, Day, ToSql, Transaction, Type, copy_in};
 
@@ -30,6 +35,32 @@ impl Counts {
     }
 }
 
+/// What one commit of a worker holds.
+pub(super) struct Batch {
+    pub(super) key: CountKey,
+    pub(super) decided: Vec<Decided>,
+    pub(super) refused: Vec<Box<Refused>>,
+    pub(super) counts: Counts,
+    pub(super) now: Time,
+}
+
+#[async_trait]
+impl Effects for Batch {
+    fn group(&self) -> &'static str {
+        DECISION
+    }
+
+    async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
+        append_decisions(tx, &self.key.run, &self.decided).await?;
+        append_quarantine(tx, DECISION, &self.refused, self.now).await?;
+        // A batch of nothing but other runs' records counts nothing of this one.
+        if self.counts.seen > self.counts.other_runs {
+            append_count(tx, &self.key, &self.counts, self.now).await?;
+        }
+        Ok(())
+    }
+}
+
 const DECISION_TYPES: &[Type] = &[
     Type::DATE,
     Type::BYTEA,
@@ -47,7 +78,7 @@ const DECISION_TYPES: &[Type] = &[
     Type::TIMESTAMPTZ,
 ];
 
-pub(super) async fn append_decisions(
+async fn append_decisions(
     tx: &Transaction<'_>,
     run: &PlatformRunId,
     decided: &[Decided],
@@ -99,7 +130,7 @@ pub(super) struct CountKey {
     pub(super) last_seq: i64,
 }
 
-pub(super) async fn append_count(
+async fn append_count(
     tx: &Transaction<'_>,
     key: &CountKey,
     counts: &Counts,
@@ -126,7 +157,7 @@ pub(super) async fn append_count(
     Ok(())
 }
 
-pub(super) async fn append_quarantine(
+async fn append_quarantine(
     tx: &Transaction<'_>,
     group: &str,
     refused: &[Box<Refused>],

@@ -24,11 +24,12 @@ use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
 use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::state::RunState;
-use crate::rtdl::decision::store::{self, CountKey, Counts};
+use crate::rtdl::decision::store::{Batch, CountKey, Counts};
 use crate::rtdl::decision::{Error, Options, watermark};
+use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
-use crate::runtime::lease::{Lease, Settled};
+use crate::runtime::lease::Lease;
 use crate::runtime::partitions::Partitions;
 use crate::substrate::bus::{BusRecord, ReadFrom, ReadLimit};
 use crate::substrate::db::Day;
@@ -255,8 +256,11 @@ impl Worker {
             position.advance(shard, Position::After(number));
         }
         law!(L11, counts.balance(), "a decision batch does not balance: {counts:?}");
-        self.commit(position, &decided, &refused, counts, now).await?;
-        self.count(&decided, counts);
+        let (epoch, batch_no) = (self.lease.epoch, self.batch_no);
+        let key = CountKey { run: *self.run(), epoch, batch_no, last_seq: position.seq };
+        let batch = Batch { key, decided, refused, counts, now };
+        self.commit(position, &batch).await?;
+        self.count(&batch.decided, counts);
         Ok(())
     }
 
@@ -277,61 +281,15 @@ impl Worker {
         deciding.decide(state, position, pending, found, now)
     }
 
-    /// Submits the same rows until they are in (L4); a lost reply is settled by the position row.
-    async fn commit(
-        &mut self,
-        position: RunPosition,
-        decided: &[Decided],
-        refused: &[Box<Refused>],
-        counts: Counts,
-        now: Time,
-    ) -> Result<(), Error> {
-        const ATTEMPTS_MAX: u32 = 20;
+    /// Commits what was decided with the position (L4).
+    async fn commit(&mut self, position: RunPosition, effects: &Batch) -> Result<(), Error> {
         let to = position.to_text();
-        let mut attempt = 0;
-        while let Err(error) = self.submit(&to, position.seq, decided, refused, counts, now).await {
-            let Some(cause) = error.as_db() else { return Err(error) };
-            attempt += 1;
-            if attempt >= ATTEMPTS_MAX || !(cause.is_retryable() || cause.outcome_unknown()) {
-                return Err(error);
-            }
-            tracing::warn!(run = %self.run(), attempt, error = %cause, "decision commit failed; settling");
-            tokio::time::sleep(Duration::from_millis(20 << attempt.min(6))).await;
-            if cause.outcome_unknown() {
-                let Ok(client) = self.ground.db.get().await else { continue };
-                if self.lease.settle(&client, &to).await? == Settled::Committed {
-                    break;
-                }
-            }
-        }
+        self.partitions.ensure(&self.ground.db.get().await?, Day::of(effects.now)).await?;
+        commit::commit(&self.ground, &self.lease, effects, &to, None).await?;
         self.lease.moved(to);
         self.position = position;
         self.batch_no += 1;
         self.renewed = Instant::now();
-        Ok(())
-    }
-
-    async fn submit(
-        &self,
-        to: &str,
-        last_seq: i64,
-        decided: &[Decided],
-        refused: &[Box<Refused>],
-        counts: Counts,
-        now: Time,
-    ) -> Result<(), Error> {
-        let mut client = self.ground.db.get().await?;
-        self.partitions.ensure(&client, Day::of(now)).await?;
-        let tx = client.transaction().await?;
-        store::append_decisions(&tx, self.run(), decided).await?;
-        store::append_quarantine(&tx, DECISION, refused, now).await?;
-        if counts.seen > counts.other_runs {
-            let (epoch, batch_no) = (self.lease.epoch, self.batch_no);
-            let key = CountKey { run: *self.run(), epoch, batch_no, last_seq };
-            store::append_count(&tx, &key, &counts, now).await?;
-        }
-        self.lease.advance(&tx, to, None).await?;
-        tx.commit().await?;
         Ok(())
     }
 
