@@ -2,6 +2,7 @@
 //! allocating. A closed subset of CEL; `docs/expressions.md` lists it.
 
 mod eval;
+mod functions;
 mod lower;
 mod number;
 mod parse;
@@ -25,7 +26,7 @@ pub(crate) struct Program {
 }
 
 /// Index into [`Program::operands`].
-pub(crate) type Operand = u16;
+pub(crate) type OperandNo = u16;
 
 /// What an expression can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(crate) enum ClockPart {
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     Const(Const),
-    Load(Slot, Operand),
+    Load(Slot, OperandNo),
     Has(Slot),
     Not(Box<Node>),
     And(Box<[Node; 2]>),
@@ -112,11 +113,11 @@ pub(crate) enum Node {
     If(Box<[Node; 3]>),
     Compare(Comparison, Box<[Node; 2]>),
     In(Box<Node>, Box<[Const]>),
-    Arithmetic(Arithmetic, Box<[Node; 2]>, Operand),
-    Negate(Box<Node>, Operand),
-    Abs(Box<Node>, Operand),
+    Arithmetic(Arithmetic, Box<[Node; 2]>, OperandNo),
+    Negate(Box<Node>, OperandNo),
+    Abs(Box<Node>, OperandNo),
     ToFloat(Box<Node>),
-    ToInt(Box<Node>, Operand),
+    ToInt(Box<Node>, OperandNo),
     TextTest(TextTest, Box<[Node; 2]>),
     Size(Box<Node>),
     Clock(ClockPart),
