@@ -136,7 +136,32 @@ impl Program {
     }
 }
 
-/// `text[at]`, for naming an operand.
+/// `text[at]`, for naming an operand, with the parentheses that belong to it: the parser keeps
+/// none, so a node's bytes may end before one or begin behind one.
 pub(crate) fn slice(text: &str, at: &Range<usize>) -> String {
-    text.get(at.clone()).unwrap_or(text).to_owned()
+    let Range { mut start, mut end } = *at;
+    let (mut open, mut unopened) = (0_usize, 0_usize);
+    for byte in text.as_bytes().get(start..end).unwrap_or_default() {
+        match byte {
+            b'(' => open += 1,
+            b')' if open > 0 => open -= 1,
+            b')' => unopened += 1,
+            _ => {}
+        }
+    }
+    while open > 0 {
+        match text[end..].trim_start().strip_prefix(')') {
+            Some(rest) => end = text.len() - rest.len(),
+            None => break,
+        }
+        open -= 1;
+    }
+    while unopened > 0 {
+        match text[..start].trim_end().strip_suffix('(') {
+            Some(rest) => start = rest.len(),
+            None => break,
+        }
+        unopened -= 1;
+    }
+    text[start..end].to_owned()
 }
