@@ -12,6 +12,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What outlives a clone: the build, the tools, and Postgres where root cannot install it.
 cache=${XDG_CACHE_HOME:-${HOME:?must be set: the build cache goes below it}/.cache}/fraudplat
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+target_gb_max=20
 export PATH=$PATH:$cache/tools/bin
 
 # The versions that the scripts were tried with; a newer one on PATH is as good.
@@ -50,8 +51,8 @@ need_toolchain() {
 # The directory of the Postgres server programs; the executable searches the same places.
 postgres_bin() {
   local dir places=()
-  if [ -n "${FRAUDPLAT__POSTGRES__BIN_DIR:-}" ]; then
-    places=("$FRAUDPLAT__POSTGRES__BIN_DIR")
+  if [ -n "${FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR:-}" ]; then
+    places=("$FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR")
   else
     ! have postgres || places+=("$(dirname "$(command -v postgres)")")
     places+=(/usr/lib/postgresql/*/bin /usr/local/pgsql/bin)
@@ -77,12 +78,12 @@ postgres_version() {
 
 need_postgres() {
   ! postgres_bin >/dev/null || return 0
-  [ -z "${FRAUDPLAT__POSTGRES__BIN_DIR:-}" ] ||
-    fail "FRAUDPLAT__POSTGRES__BIN_DIR is $FRAUDPLAT__POSTGRES__BIN_DIR, which has no postgres and initdb of version $postgres_major_min or newer"
+  [ -z "${FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR:-}" ] ||
+    fail "FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR is $FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR, which has no postgres and initdb of version $postgres_major_min or newer"
   { have apt-get && have dpkg-deb; } ||
     fail "the server programs of Postgres $postgres_major_min or newer (postgres, initdb) were not found. Install them" \
       "(Fedora: dnf install postgresql-server; Arch: pacman -S postgresql; macOS: brew install postgresql@17)" \
-      "or set FRAUDPLAT__POSTGRES__BIN_DIR to their directory"
+      "or set FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR to their directory"
   if [ "$(id -u)" = 0 ]; then
     say "installing postgresql with apt: fraudplat keeps its state in a private Postgres (no system cluster is created)"
     install_postgres_with_apt
@@ -167,4 +168,14 @@ install_with_cargo() {
   CARGO_PROFILE_DEV_DEBUG=false CARGO_TARGET_DIR=$cache/tools/build \
     quietly "$1" cargo install --locked --debug --root "$cache/tools" --version "$2" "$1"
   rm -rf "$cache/tools/build"
+}
+
+# Every clone adds its own artefacts to our build cache, and cargo never removes one.
+trim_build_cache() {
+  local gb
+  if [ "$CARGO_TARGET_DIR" != "$cache/target" ] || [ ! -d "$CARGO_TARGET_DIR" ]; then return; fi
+  gb=$(du -s --block-size=1G "$CARGO_TARGET_DIR" | cut -f1)
+  [ "$gb" -gt "$target_gb_max" ] || return 0
+  say "removing the build cache in $CARGO_TARGET_DIR: it has grown to $gb GB"
+  rm -rf "$CARGO_TARGET_DIR"
 }

@@ -6,8 +6,8 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 
 use crate::contracts::{
-    archive_row, bundle, case_trigger, decision, envelope, fact, label_assertion, payload, problem,
-    progress, ready, receipt, reconciliation, verdict,
+    archive_row, bundle, case_trigger, control, decision, envelope, fact, label_assertion, payload,
+    problem, progress, ready, receipt, reconciliation, verdict,
 };
 use crate::domain::vocabulary::EventClass;
 
@@ -54,7 +54,11 @@ pub fn forms() -> Vec<Form> {
             "run_facts",
             "What a run is: `{run}/sr/run_facts_view.json`.",
         ),
-        form::<ready::Ready>("ready", "READY on the control bus: a run may be streamed."),
+        form::<ready::Ready>("ready", "READY: a run may be streamed."),
+        form::<control::ControlMessage>(
+            "control_message",
+            "What travels on the control bus: READY, facts, anomalies.",
+        ),
         form::<envelope::Envelope>("envelope", "An event as a producer sends it."),
         payload_of(
             EventClass::ArrivalEvent,

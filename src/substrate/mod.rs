@@ -7,5 +7,6 @@ pub mod bus;
 pub mod clock;
 pub mod data_dir;
 pub mod db;
+pub mod fault;
 pub mod objects;
 pub mod tasks;

@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod bus;
+mod bus_crash;
+mod bus_embedded;
+mod bus_suite;
 mod data_dir;
 mod database;
 mod helper;
+mod objects;
+mod objects_suite;
 mod private_postgres;
 #[path = "../support/postgres.rs"]
 mod support;

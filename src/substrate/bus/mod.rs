@@ -1,6 +1,13 @@
 //! The event bus: sharded, ordered, at-least-once logs (L5). Planes see this trait and nothing
 //! of what carries it.
 
+mod admit;
+pub mod embedded;
+pub mod memory;
+mod place;
+mod route;
+
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +44,10 @@ pub enum RefusalCode {
     HeldBack,
     /// Larger than [`RECORD_BYTES_MAX`].
     TooLarge,
+    /// The partition key is empty or longer than [`PARTITION_KEY_CHARS_MAX`].
+    KeyInvalid,
+    /// The bus carries no such stream.
+    NoSuchStream,
     /// The bus is closing or out of room.
     Unavailable,
 }
@@ -55,17 +66,28 @@ pub struct Shard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadFrom {
     Position(Position),
-    /// The first record that arrived at or after this time.
+    /// The first record that arrived at or after this time, also when it is yet to arrive.
     ArrivedAt(Time),
+}
+
+impl fmt::Display for ReadFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadFrom::Position(position) => fmt::Display::fmt(position, f),
+            ReadFrom::ArrivedAt(time) => fmt::Display::fmt(time, f),
+        }
+    }
 }
 
 /// What a read may take.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimit {
+    /// 0 is taken as 1: an empty batch says "at the tip" and nothing else.
     pub records_max: usize,
     /// A batch ends with the record that passes this many bytes, so it is never empty for size.
     pub bytes_max: usize,
-    /// How long a read at the tip may wait for the next record before it answers empty.
+    /// How long a read at the tip may wait for the next record before it answers empty; a bus may
+    /// answer earlier.
     pub wait_max: Duration,
 }
 
@@ -83,7 +105,7 @@ pub struct ReadBatch {
     pub records: Vec<BusRecord>,
     /// Records known to lie behind this batch; 0 at the tip. A bus that only knows time says 1.
     pub behind_tip: u64,
-    /// How far the tip is ahead in time, where the bus tells.
+    /// The age of the next unread record, where the bus tells; 0 at the tip.
     pub behind_ms: u64,
     /// The shard was closed by a reshard and this batch is its end.
     pub shard_end: bool,
@@ -92,18 +114,32 @@ pub struct ReadBatch {
 /// As Kinesis: a record's data and key together.
 pub const RECORD_BYTES_MAX: usize = 1_048_576;
 
+/// As Kinesis: Unicode characters of a partition key.
+pub const PARTITION_KEY_CHARS_MAX: usize = 256;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("the bus carries no stream {stream}")]
+    NoSuchStream { stream: Stream },
     #[error("stream {stream} has no shard {shard_id}")]
     NoSuchShard { stream: Stream, shard_id: ShardId },
     #[error(
-        "position {asked} in {stream}/{shard_id} was dropped by retention; the oldest kept is {oldest}"
+        "records after {asked} in {stream}/{shard_id} were dropped by retention; the oldest kept is {oldest}"
     )]
     Trimmed {
         stream: Stream,
         shard_id: ShardId,
-        asked: SequenceNumber,
+        asked: ReadFrom,
         oldest: SequenceNumber,
+    },
+    /// The reader's position and this log do not belong together, such as a log restored from an
+    /// older copy: to wait for the number to come up again would skip what is written until then.
+    #[error("position {asked} in {stream}/{shard_id} lies beyond the newest record {tip}")]
+    BeyondTip {
+        stream: Stream,
+        shard_id: ShardId,
+        asked: SequenceNumber,
+        tip: Position,
     },
     #[error("{action} on the bus failed")]
     Io {
@@ -117,17 +153,23 @@ pub enum Error {
 pub trait Bus: Send + Sync {
     /// Puts records in order; the answer has one outcome a record, in the same order. Within one
     /// call a refused record holds back later ones of its partition key. Returns once every
-    /// `Stored` record is durable.
+    /// `Stored` record is durable. A full bus makes the caller wait. Dropping the future takes
+    /// nothing back: its records may be stored (L5).
     async fn put_records(&self, stream: Stream, records: Vec<PutRecord>) -> Vec<PutOutcome>;
 
     /// Every shard that may still hold records, parents before children.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchStream`] when the bus does not carry the stream.
     async fn shards(&self, stream: Stream) -> Result<Vec<Shard>, Error>;
 
     /// Records from a place on, in order. An empty batch means: at the tip for `wait_max`.
     ///
     /// # Errors
-    /// [`Error::Trimmed`] when the position lies before what retention kept and records between
-    /// are gone: a reader never jumps silently.
+    /// [`Error::Trimmed`] when records that the read asks for were dropped by retention: those
+    /// after its position, or such as may have arrived at or after its time, where the bus can
+    /// tell. A reader never jumps silently. `Position::Start` asks for what is kept, and is never
+    /// trimmed. [`Error::BeyondTip`] when the position is ahead of the log.
     async fn read(
         &self,
         stream: Stream,

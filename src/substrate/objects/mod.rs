@@ -1,6 +1,9 @@
 //! Where evidence rests: objects that are written once and never changed (L1). Keys are
 //! run-scoped paths; there are no folders.
 
+pub mod local;
+pub mod memory;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -83,13 +86,18 @@ pub enum Error {
 #[async_trait]
 pub trait Objects: Send + Sync {
     /// Writes once (`If-None-Match: *`); of racing writers one creates and the others learn what
-    /// stands there. Returns once the object is durable.
+    /// stands there. Returns once the object is durable, also when it stood there before. After an
+    /// error the object may be there or not: put it again. A key that is a whole-segment prefix of
+    /// another (`a` and `a/b`) is not portable: the local store refuses the second with an error.
     async fn put_new(&self, key: &ObjectKey, body: Bytes) -> Result<Put, Error>;
 
     /// `None` if nothing was ever written there.
     async fn get(&self, key: &ObjectKey) -> Result<Option<Bytes>, Error>;
 
-    /// The bytes `start..end`.
+    /// The bytes `start..end`; `None` if nothing was ever written there.
+    ///
+    /// # Errors
+    /// [`Error::Range`] when the range is not within the object; the empty range at its end is.
     async fn get_range(
         &self,
         key: &ObjectKey,
@@ -97,7 +105,8 @@ pub trait Objects: Send + Sync {
         end: u64,
     ) -> Result<Option<Bytes>, Error>;
 
-    /// Keys that begin with `prefix` and follow `after`, in byte order, at most `limit`.
+    /// Keys that begin with `prefix` and follow `after`, in byte order, at most `limit`. The prefix
+    /// is text, not a folder: `run_1/a` also finds `run_1/ab`.
     async fn list(
         &self,
         prefix: &str,

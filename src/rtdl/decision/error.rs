@@ -1,0 +1,28 @@
+//! What ends a decision worker.
+
+use crate::domain::ids::PlatformRunId;
+use crate::runtime::{consumer, lease};
+use crate::substrate::{bus, db};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Lease(#[from] lease::Error),
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    #[error(transparent)]
+    Commit(#[from] consumer::Error),
+    #[error(transparent)]
+    Bus(#[from] bus::Error),
+    #[error("the stored position of {run} cannot be read: {cause}")]
+    Position { run: PlatformRunId, cause: String },
+    /// L8: a frame that does not parse, a body without a canonical form. Refused, nothing lost.
+    #[error("deciding `{event_id}`: {cause}")]
+    Decide { event_id: String, cause: String },
+}
+
+impl From<db::DriverError> for Error {
+    fn from(error: db::DriverError) -> Error {
+        Error::Db(error.into())
+    }
+}
