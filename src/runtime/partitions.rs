@@ -18,7 +18,10 @@ impl Partitions {
     /// For the tables that are written together, such as `ig.batch` and `ig.event`.
     #[must_use]
     pub fn of(tables: &'static [&'static str]) -> Partitions {
-        Partitions { tables, known: Arc::default() }
+        Partitions {
+            tables,
+            known: Arc::default(),
+        }
     }
 
     /// Makes those of `day` and the day after, outside any transaction; a known day costs nothing.
@@ -27,13 +30,18 @@ impl Partitions {
     /// Those of the database.
     pub async fn ensure(&self, client: &Client, day: Day) -> Result<(), db::Error> {
         let known = |days: &Mutex<BTreeSet<i64>>| {
-            days.lock().unwrap_or_else(PoisonError::into_inner).contains(&day.0)
+            days.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&day.0)
         };
         if known(&self.known) {
             return Ok(());
         }
         client.query(ENSURE, &[&self.tables, &day]).await?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(day.0);
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(day.0);
         Ok(())
     }
 }
