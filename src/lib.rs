@@ -7,6 +7,9 @@ pub mod domain;
 /// What crosses a wire or rests in a store.
 pub mod contracts;
 
+/// Pure: features, policy, decide; the same code for live decisions, replay and backtests.
+pub mod engine;
+
 /// The only room that meets the outside.
 pub mod substrate;
 
@@ -16,5 +19,8 @@ pub mod governance;
 /// Leases, consumers, the outbox.
 pub mod runtime;
 
-/// Real-time decisions and the log of them: inlets, archive.
+/// Worlds in, events through the gate.
+pub mod ingress;
+
+/// Real time: from the bus to a decision.
 pub mod rtdl;

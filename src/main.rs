@@ -1,3 +1,7 @@
 //! The executable: parse, load the profile, call the application.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fraudplat::app::run(std::env::args_os().collect())
+}

@@ -27,15 +27,18 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     Ok(canon.into_bytes())
 }
 
-/// Reads what [`to_bytes`] wrote.
+/// Reads what [`to_bytes`] wrote: one item and nothing after it.
 ///
 /// # Errors
 /// [`Error::Parse`] naming `what` was expected.
 pub fn from_bytes<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Error> {
-    ciborium::from_reader(bytes).map_err(|cause| Error::Parse {
-        what,
-        cause: cause.to_string(),
-    })
+    let refused = |cause: String| Error::Parse { what, cause };
+    let mut rest = bytes;
+    let value = ciborium::from_reader(&mut rest).map_err(|cause| refused(cause.to_string()))?;
+    if !rest.is_empty() {
+        return Err(refused(format!("{} bytes follow it", rest.len())));
+    }
+    Ok(value)
 }
 
 fn write(canon: &mut Canon, value: &Value) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use crate::contracts::fact::Fact;
 use crate::contracts::ready::Ready;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE", deny_unknown_fields)]
 pub enum ControlMessage {
     Ready { ready: Box<Ready> },
     Fact { fact: Box<Fact> },

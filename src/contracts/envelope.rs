@@ -96,7 +96,7 @@ pub struct AdmittedEvent {
     pub payload_hash: Digest,
     /// When the gate took it, by the gate's clock.
     pub admitted_at: Time,
-    /// The batch that admitted it: `{gate epoch}-{number}`, unique per platform.
+    /// The batch that admitted it, unique per platform.
     pub batch_id: i64,
     pub envelope: Envelope,
 }

@@ -337,15 +337,18 @@ impl LabelAssertionId {
 }
 
 impl ManifestFingerprint {
-    /// The world of a live run, which has no files and no end.
+    /// The world of a live run, which has no files and no end. It shares the tag of a world's
+    /// fingerprint; the two differ in the number of fields, so they never meet.
     #[must_use]
     pub fn of_live(tenant: Option<&TenantId>, name: &str) -> ManifestFingerprint {
-        let tagged = Tagged::new("live_manifest").opt_text(tenant.map(TenantId::as_str));
+        let tagged = Tagged::new("manifest").text("live");
+        let tagged = tagged.opt_text(tenant.map(TenantId::as_str));
         ManifestFingerprint(tagged.text(name).digest())
     }
 
     /// The world of a data set: the mapping's digest, scenario digest and seed where there are
-    /// any, each file with its BLAKE3, and the selection in its text form.
+    /// any, each file with its BLAKE3, and the selection in its text form. Files stand in the
+    /// order and under the names that the mapping gives them, never under a machine's paths.
     #[must_use]
     pub fn of_world(
         generator_or_mapping: &str,

@@ -1,7 +1,6 @@
-//! The real-time decision loop: contexts in, decisions out, and the log of everything read.
+//! Real time: from the bus to a decision.
 
-/// The writer of the archive.
 pub mod archive;
-
-/// Context streams into frames and flow bindings.
+pub mod audit;
+pub mod decision;
 pub mod inlet;

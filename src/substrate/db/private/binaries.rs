@@ -122,7 +122,9 @@ fn candidates(options: &Options) -> Vec<Binaries> {
             .map(|(_, dir)| Binaries::installed(dir)),
     );
     found.push(Binaries::installed(Path::new(SOURCE_BUILD)));
-    if let Some(root) = &options.unpacked_root {
+    // Absolute, for the server starts in its own directory; one that is not there is no candidate.
+    let unpacked = options.unpacked_root.as_ref().map(fs::canonicalize);
+    if let Some(Ok(root)) = &unpacked {
         let libraries = root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
         found.extend(majors(root).into_iter().map(|(major, dir)| Binaries {
             dir,

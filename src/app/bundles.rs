@@ -1,0 +1,75 @@
+//! The bundle that decides: from a directory or the built-in one, compiled, and put under its
+//! digest where replay finds it years later.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::app::commands::Refusal;
+use crate::app::profile::Shipped;
+use crate::contracts::bundle::{Bundle, SCHEMA_VERSION};
+use crate::contracts::code::Code;
+use crate::engine::bundle::CompiledBundle;
+use crate::runtime::ground::Ground;
+use crate::substrate::objects::{ObjectKey, Put};
+
+/// The sources of the bundle in `dir`, or the built-in baseline, with the names of their files.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn sources(dir: Option<&Path>) -> anyhow::Result<(Bundle, [String; 2])> {
+    let read = |file: &str| match dir {
+        Some(dir) => {
+            let path = dir.join(file);
+            let text = std::fs::read_to_string(&path);
+            Ok((text.with_context(|| format!("reading {}", path.display()))?, path.display().to_string()))
+        }
+        None => shipped(&format!("bundles/baseline/{file}")),
+    };
+    let (feature_set, feature_file) = read("feature_set.yaml")?;
+    let (policy, policy_file) = read("policy.yaml")?;
+    let name = dir.and_then(Path::file_name).map_or("baseline".into(), |name| name.to_string_lossy());
+    let bundle = Bundle { schema_version: SCHEMA_VERSION, name: name.into_owned(), feature_set, policy };
+    Ok((bundle, [feature_file, policy_file]))
+}
+
+/// A file that the executable carries, with the name to show.
+///
+/// # Errors
+/// When it carries no such file.
+pub fn shipped(path: &str) -> anyhow::Result<(String, String)> {
+    let found = Shipped::get(path).with_context(|| format!("the executable carries no {path}"))?;
+    Ok((String::from_utf8_lossy(&found.data).into_owned(), format!("builtin:{path}")))
+}
+
+/// Compiles a bundle.
+///
+/// # Errors
+/// [`Refusal`] with every fault, its file, line and column.
+pub fn compile(bundle: &Bundle, files: &[String; 2]) -> Result<Arc<CompiledBundle>, Refusal> {
+    let compiled = CompiledBundle::compile(bundle, &files[0], &files[1]);
+    compiled.map(Arc::new).map_err(|diagnostics| {
+        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        Refusal::new(Code::BundleInvalid, format!("\n{}", lines.join("\n")))
+    })
+}
+
+/// Puts the bundle under its digest.
+///
+/// # Errors
+/// Those of the object store; another bundle under this digest is corruption.
+pub async fn store(ground: &Ground, bundle: &Bundle) -> anyhow::Result<()> {
+    let key: ObjectKey = format!("mpr/bundles/{}.json", bundle.digest()).parse()?;
+    // The name is a label, not part of the identity: the first one stands.
+    let body = serde_json::to_vec_pretty(bundle)?;
+    match ground.objects.put_new(&key, body.into()).await? {
+        Put::Created | Put::Same => Ok(()),
+        Put::Conflict { .. } => {
+            let stored = ground.objects.get(&key).await?.context("the bundle vanished")?;
+            let stored: Bundle = serde_json::from_slice(&stored)?;
+            anyhow::ensure!(stored.digest() == bundle.digest(), "object {key} is not the bundle it names");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The command line: what there is, in words that teach.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A fraud decision platform in one executable: payments in, decisions out, every one recomputable.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fraudplat",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FRAUDPLAT_RELEASE"), ")"),
+    propagate_version = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = "Try it:\n  fraudplat demo                       a small world, streamed and decided, then what to look at\n  fraudplat --role all                 the platform, until Ctrl-C\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a law or a gate, with the reason."
+)]
+pub struct Cli {
+    /// The profile: a shipped name or a path to a YAML file
+    #[arg(long, global = true, default_value = "embedded", value_name = "NAME|PATH")]
+    pub profile: String,
+    /// Where state lives [default: $XDG_DATA_HOME/fraudplat; not set, as root: /var/lib/fraudplat]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Results as JSON on stdout; progress and remarks stay on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Run these roles until SIGTERM or Ctrl-C, then drain
+    #[arg(long, value_name = "ROLE[,ROLE…]", value_delimiter = ',', value_enum)]
+    pub role: Vec<Role>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Every service role and the job workers, one process, one port
+    All,
+    /// Ingestion Gate
+    Ig,
+    /// Context Store, flow bindings, archive
+    RtdlInlet,
+    /// Features, join, decisions
+    Decision,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A small world of our own, streamed and decided from end to end, then checked
+    Demo(Demo),
+    /// Bring the database schema up to date, or tell what is missing
+    Migrate {
+        /// Only tell; exit 3 if something is missing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Scenario Runner: pin a world and its run, and say READY
+    #[command(subcommand)]
+    Sr(Sr),
+    /// World Streamer: send the world of a run to the gate
+    #[command(subcommand)]
+    Wsp(Wsp),
+    /// Runs: what there is and how far they have come
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Ingestion Gate: what it refused, what the bus did not answer
+    #[command(subcommand)]
+    Ig(Ig),
+    /// Recompute decisions from the archive and compare byte for byte
+    #[command(subcommand)]
+    Replay(Replay),
+    /// The decision log: verify its chain
+    #[command(subcommand)]
+    Dla(Dla),
+    /// Balance a run's durable rows and audit its references
+    #[command(subcommand)]
+    Reconcile(Reconcile),
+    /// Governance: facts and anomalies
+    #[command(subcommand)]
+    Gov(Gov),
+    /// Policies: check a file
+    #[command(subcommand)]
+    Policy(Check),
+    /// Feature sets: check a file
+    #[command(subcommand)]
+    Features(Check),
+    /// Profiles: show, check, compare
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many payments
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub payments: i64,
+    /// The seed of the world: the same seed is the same world
+    #[arg(long, default_value_t = 42, value_name = "N")]
+    pub seed: u64,
+    /// Stay up afterwards, until Ctrl-C
+    #[arg(long)]
+    pub serve: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sr {
+    /// Pin a run: of a data set (--dataset, --mapping) or a live one (--live)
+    Run(SrRun),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub struct SrRun {
+    /// The data file, Parquet or CSV
+    #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
+    pub dataset: Option<PathBuf>,
+    /// How its columns become payments: a YAML file, or the name of a shipped mapping
+    #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
+    pub mapping: Option<String>,
+    /// A live run of this name: events come from outside and have no end
+    #[arg(long, group = "source", value_name = "NAME")]
+    pub live: Option<String>,
+    /// Tells apart runs of the same world
+    #[arg(long, default_value = "", value_name = "LABEL")]
+    pub label: String,
+    /// Only the first N payments of the data set
+    #[arg(long, requires = "dataset", value_name = "N")]
+    pub limit: Option<i64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Wsp {
+    /// Stream a run's world; goes on where an earlier call stopped
+    Stream(WspStream),
+}
+
+#[derive(Debug, Args)]
+pub struct WspStream {
+    /// The run
+    #[arg(long, value_name = "RUN")]
+    pub run: String,
+    /// Event time per wall time, or as fast as the gate takes it
+    #[arg(long, default_value = "max", value_name = "X|max")]
+    pub speedup: String,
+    /// Lanes, each with one request in flight; a customer's payments stay in one lane
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub concurrency: usize,
+    /// Wait after each period of event time until everyone has passed it, such as 1d or 6h
+    #[arg(long, value_name = "PERIOD")]
+    pub lockstep: Option<String>,
+    /// Stop after the first N arrivals of the world, leaving the run open
+    #[arg(long, value_name = "N")]
+    pub limit: Option<i64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// Every run
+    List,
+    /// One run: its facts, its world, how far each group has come
+    Show {
+        #[arg(value_name = "RUN")]
+        run: String,
+    },
+    /// Close a run: the gate takes nothing more for it
+    Cancel {
+        #[arg(value_name = "RUN")]
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Ig {
+    /// Events that were received and refused
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Batches of which the bus did not say whether it took them
+    #[command(subcommand)]
+    Ambiguous(Ambiguous),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Quarantine {
+    /// The newest of a run
+    List {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: i64,
+    },
+    /// One, with its payload
+    Show {
+        #[arg(value_name = "QUARANTINE_ID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Ambiguous {
+    /// Those that are open
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Replay {
+    /// One decision, several, or a sample of a run
+    Decision(ReplayDecision),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub struct ReplayDecision {
+    /// The decisions
+    #[arg(group = "which", value_name = "DECISION_ID")]
+    pub ids: Vec<String>,
+    /// A run to sample from
+    #[arg(long, group = "which", value_name = "RUN")]
+    pub run: Option<String>,
+    /// How many decisions of the run, spread by the seed
+    #[arg(long, requires = "run", default_value_t = 100, value_name = "N")]
+    pub sample: usize,
+    #[arg(long, requires = "run", default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dla {
+    /// Verify the hash chain of a run; names the first altered record
+    Verify {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Reconcile {
+    /// Balance one run; exit 3 if it does not
+    Run {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Gov {
+    /// The newest facts, of a run or of all
+    Facts {
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+        /// Only this type, such as PAYLOAD_HASH_MISMATCH
+        #[arg(long = "type", value_name = "FACT_TYPE")]
+        fact_type: Option<String>,
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Check {
+    /// Read a file, check every name and type, say what is wrong where
+    Check(CheckFile),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckFile {
+    /// The YAML file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The feature set that a policy is checked against [default: the built-in one]
+    #[arg(long, value_name = "FILE")]
+    pub features: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// The resolved profile, with its digests
+    Show,
+    /// Read a profile and say what is wrong
+    Check,
+    /// What differs from another profile
+    Diff {
+        /// A shipped name or a path
+        #[arg(value_name = "NAME|PATH")]
+        other: String,
+    },
+}

@@ -1,0 +1,108 @@
+//! The commands: each takes what the call stands on and speaks through its output.
+
+mod check;
+mod demo;
+mod dla;
+mod gov;
+mod ig;
+mod profiles;
+mod reconcile;
+mod replay;
+mod runs;
+mod sr;
+mod table;
+mod wsp;
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::cli::{Cli, Command};
+use crate::app::output::Output;
+use crate::app::profile::Profile;
+use crate::app::run::DONE;
+use crate::contracts::code::Code;
+use crate::domain::ids::PlatformRunId;
+use crate::runtime::ground::Ground;
+
+/// What a command stands on, in this process or in the owner's.
+#[derive(Clone)]
+pub struct Call {
+    pub profile: Profile,
+    pub ground: Ground,
+    /// Where the gate of this process listens; none when its roles are not started.
+    pub gate_addr: Option<String>,
+    /// Where relative paths of the caller begin.
+    pub cwd: PathBuf,
+    pub output: Output,
+    pub stop: CancellationToken,
+}
+
+/// A law or a gate says no: exit 3, with a stable code.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Refusal {
+    pub code: Code,
+    pub detail: String,
+}
+
+impl Refusal {
+    pub fn new(code: Code, detail: impl Into<String>) -> Refusal {
+        Refusal { code, detail: detail.into() }
+    }
+}
+
+impl Call {
+    fn path(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+}
+
+fn parse_run(text: &str) -> Result<PlatformRunId, Refusal> {
+    text.parse().map_err(|error: crate::domain::digest::ParseError| {
+        Refusal::new(Code::RunUnknown, error.to_string())
+    })
+}
+
+/// Commands that read files and need nothing else.
+///
+/// # Errors
+/// Those of the command.
+pub fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
+    match &cli.command {
+        Some(Command::Profile(command)) => profiles::run(&cli.profile, command, output).map(Some),
+        Some(Command::Policy(command)) => check::policy(command, output).map(Some),
+        Some(Command::Features(command)) => check::features(command, output).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Whether the command needs gate and consumers running.
+#[must_use]
+pub fn needs_roles(command: &Command) -> bool {
+    matches!(command, Command::Demo(_) | Command::Wsp(_))
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// [`Refusal`] for exit 3; anything else for exit 1.
+pub async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Demo(options) => Box::pin(demo::run(call, &options)).await,
+        Command::Migrate { .. } => {
+            // Opening the platform brought the schema up to date; `--check` never comes here.
+            call.output.line("the schema is up to date");
+            Ok(DONE)
+        }
+        Command::Sr(command) => Box::pin(sr::run(call, &command)).await,
+        Command::Wsp(command) => Box::pin(wsp::run(call, &command)).await,
+        Command::Run(command) => runs::run(call, &command).await,
+        Command::Ig(command) => ig::run(call, &command).await,
+        Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
+        Command::Dla(command) => dla::run(call, &command).await,
+        Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
+        Command::Gov(command) => gov::run(call, &command).await,
+        Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
+    }
+}

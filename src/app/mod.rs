@@ -1,0 +1,17 @@
+//! Profile, wiring and command line: the only room that names every other.
+//!
+//! **Invariant:** nothing but this room knows which roles run in this process.
+
+mod bundles;
+mod cli;
+mod commands;
+mod http;
+mod output;
+mod owner;
+mod platform;
+mod profile;
+mod progress;
+mod roles;
+mod run;
+
+pub use run::run;

@@ -1,0 +1,58 @@
+//! One owner, many shells: a command on a data directory that another process owns is carried out
+//! by that owner and told back frame by frame.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use crate::app::output::{Frame, Output};
+
+/// What is asked of the owner.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// The arguments as typed, the program's name first.
+    pub args: Vec<String>,
+    /// Where relative paths begin.
+    pub cwd: PathBuf,
+}
+
+/// Sends the command to the owner at `addr` and draws what comes back. Whoever can read the
+/// owner's token in the data directory may command it.
+///
+/// # Errors
+/// When the owner does not answer or breaks off.
+pub async fn ask(dir: &Path, addr: &str, args: Vec<OsString>, output: &Output) -> anyhow::Result<u8> {
+    let token_path = dir.join("run/owner.token");
+    let token = std::fs::read_to_string(&token_path)
+        .with_context(|| format!("reading {}", token_path.display()))?;
+    let text = |arg: OsString| arg.into_string().map_err(|_| anyhow::anyhow!("an argument is not UTF-8"));
+    let asked = Asked {
+        args: args.into_iter().map(text).collect::<Result<_, _>>()?,
+        cwd: std::env::current_dir()?,
+    };
+    let http = reqwest::Client::builder().build()?;
+    let request = http.post(format!("http://{addr}/v1/commands")).bearer_auth(token.trim()).json(&asked);
+    let response = request.send().await.context("asking the owner of the data directory")?;
+    if !response.status().is_success() {
+        bail!("the owner of the data directory refused the command: HTTP {}", response.status());
+    }
+    let mut body = response.bytes_stream();
+    let mut pending = Vec::new();
+    while let Some(chunk) = body.next().await {
+        pending.extend_from_slice(&chunk.context("the owner broke off")?);
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            match serde_json::from_slice(&line).context("the owner's answer")? {
+                Frame::Exit { code } => return Ok(code),
+                Frame::Line { text } => output.line(text),
+                Frame::Note { text } => output.note(text),
+                Frame::Progress { label, done, total } => output.progress(&label, done, total),
+            }
+        }
+    }
+    bail!("the owner ended before the command did")
+}

@@ -1,0 +1,152 @@
+//! The ground of one process: the data directory with its private Postgres, log and objects,
+//! opened in order and closed in reverse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::app::profile::{self, Profile};
+use crate::contracts::stamps::{Actor, Stamps};
+use crate::domain::digest::Digest;
+use crate::domain::vocabulary::{SourceType, Stream};
+use crate::governance::counters::Counters;
+use crate::runtime::ground::Ground;
+use crate::runtime::lease;
+use crate::substrate::bus::embedded::{self, EmbeddedBus};
+use crate::substrate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::substrate::data_dir::OwnedDataDir;
+use crate::substrate::db::private::{self, PrivatePostgres};
+use crate::substrate::db::{Db, PoolOptions, migrate};
+use crate::substrate::objects::local::LocalObjects;
+
+/// What this executable is: stamped on every evidence surface.
+pub const RELEASE: &str = env!("FRAUDPLAT_RELEASE");
+
+/// Everything a process opened.
+pub struct Platform {
+    pub profile: Profile,
+    pub ground: Ground,
+    pub entropy: Arc<dyn Entropy>,
+    pub data_dir: OwnedDataDir,
+    pub bus: Arc<EmbeddedBus>,
+    postgres: PrivatePostgres,
+}
+
+impl Platform {
+    /// Opens the embedded substrates in a data directory that this process owns: the log, the
+    /// objects, the private Postgres with its schema up to date. Leases of a dead predecessor end:
+    /// the lock on the directory proves that nobody holds them.
+    ///
+    /// # Errors
+    /// What could not be opened, and why.
+    pub async fn open(profile: Profile, data_dir: OwnedDataDir) -> anyhow::Result<Platform> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let postgres = PrivatePostgres::start(&data_dir, &postgres_options(&profile, &entropy))
+            .await
+            .context("starting the private Postgres")?;
+        let migrations = Db::open(&postgres.owner(), &pool_options("fraudplat migrate", 2))?;
+        migrate::migrate(&migrations).await.context("bringing the schema up to date")?;
+        migrations.close();
+        let db = Db::open(
+            &postgres.app(),
+            &pool_options("fraudplat", profile.substrates.connections_max),
+        )?;
+        lease::release_all(&db).await?;
+
+        let (bus_dir, bus_options) = (data_dir.bus(), bus_options(&profile, &clock));
+        let objects_dir = data_dir.objects().join(&profile.substrates.bucket);
+        let opened = tokio::task::spawn_blocking(move || {
+            let bus = EmbeddedBus::open(&bus_dir, bus_options).context("opening the event log")?;
+            let objects = LocalObjects::open(&objects_dir).context("opening the object store")?;
+            anyhow::Ok((bus, objects))
+        });
+        let (bus, objects) = opened.await??;
+        let bus = Arc::new(bus);
+        let stamps = stamps(&profile);
+        let ground = Ground {
+            bus: bus.clone(),
+            objects: Arc::new(objects),
+            db,
+            clock,
+            counters: Counters::new(stamps.clone()),
+            stamps,
+            actor: Actor {
+                actor_id: "svc:fraudplat".parse().context("the service's name")?,
+                source_type: SourceType::System,
+            },
+            holder: format!("{}-{}", std::process::id(), entropy.name(12)),
+        };
+        Ok(Platform { profile, ground, entropy, data_dir, bus, postgres })
+    }
+
+    /// Drops records past their retention; to be called now and then.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub async fn trim(&self) -> anyhow::Result<u64> {
+        Ok(self.bus.trim(self.ground.clock.now()).await?)
+    }
+
+    /// Closes log and database. What was acknowledged is durable in any case.
+    ///
+    /// # Errors
+    /// The last sync of the log, or a server that does not stop.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.ground.db.close();
+        self.bus.close().await.context("closing the event log")?;
+        self.postgres.stop().await.context("stopping the private Postgres")?;
+        Ok(())
+    }
+}
+
+/// What every evidence surface carries under this profile.
+fn stamps(profile: &Profile) -> Stamps {
+    Stamps {
+        service_release_id: RELEASE.to_owned(),
+        environment: profile.environment,
+        mode: profile.mode,
+        policy_rev: "none".to_owned(),
+        run_config_digest: profile.config_digest(),
+        bundle_slot: None,
+        tenant_id: profile.semantics.tenant_id.clone(),
+    }
+}
+
+/// The same ground, stamped with the policy set in force.
+pub fn under_policy(ground: &Ground, policy_digest: &Digest, bundle_slot: &str) -> Ground {
+    let mut ground = ground.clone();
+    ground.stamps.policy_rev = policy_digest.to_string();
+    ground.stamps.bundle_slot = Some(bundle_slot.to_owned());
+    ground.counters = Counters::new(ground.stamps.clone());
+    ground
+}
+
+fn pool_options(application_name: &str, connections_max: usize) -> PoolOptions {
+    PoolOptions {
+        application_name: application_name.to_owned(),
+        connections_max,
+        ..PoolOptions::default()
+    }
+}
+
+fn postgres_options(profile: &Profile, entropy: &Arc<dyn Entropy>) -> private::Options {
+    let mut options = private::Options::new(Arc::clone(entropy));
+    options.binaries_dir = profile.substrates.postgres_bin_dir.clone();
+    options.search_path = profile::search_path();
+    options.unpacked_root = Some(profile::user_cache_dir().join("postgres"));
+    options
+}
+
+fn bus_options(profile: &Profile, clock: &Arc<dyn Clock>) -> embedded::Options {
+    let stream_options = |stream: &Stream| {
+        let options = profile.streams.of(*stream);
+        let retention = Duration::from_secs(u64::from(options.retention_hours) * 3_600);
+        embedded::StreamOptions { stream: *stream, shards: options.shards, retention: Some(retention) }
+    };
+    embedded::Options {
+        streams: Stream::ALL.iter().map(stream_options).collect(),
+        clock: Arc::clone(clock),
+    }
+}

@@ -1,0 +1,117 @@
+//! How far a run has come, from lease rows, facts and the tips of the bus.
+
+use std::collections::BTreeMap;
+
+use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION};
+use crate::contracts::progress::{GroupProgress, RunProgress, RunState};
+use crate::domain::ids::PlatformRunId;
+use crate::domain::offset::{Basis, Position, ShardRef};
+use crate::domain::time::Time;
+use crate::domain::vocabulary::Stream;
+use crate::rtdl::decision;
+use crate::runtime::ground::Ground;
+use crate::runtime::lease::{self, LeaseRow};
+use crate::substrate::db::Client;
+
+const READ_STATE: &str = include_str!("sql/read_run_state.sql");
+const READ_DECIDED: &str = include_str!("sql/read_decided.sql");
+
+/// The progress of a run; `None` if there is no such run.
+///
+/// # Errors
+/// Those of the substrates.
+pub async fn read(ground: &Ground, run: &PlatformRunId) -> anyhow::Result<Option<RunProgress>> {
+    let client = ground.db.get().await?;
+    let Some(state) = state(&client, run).await? else { return Ok(None) };
+    let leases = lease::list(&client).await?;
+    let statement = client.prepare_cached(READ_DECIDED).await?;
+    let row = client.query_one(&statement, &[run]).await?;
+    let (first, last): (Option<Time>, Option<Time>) = (row.get(1), row.get(2));
+    Ok(Some(RunProgress {
+        platform_run_id: *run,
+        state,
+        groups: groups(ground, &leases, run).await?,
+        decisions_count: row.get(0),
+        first_decided_at: first,
+        last_decided_at: last,
+    }))
+}
+
+/// The state that the run's facts say.
+pub async fn state(client: &Client, run: &PlatformRunId) -> anyhow::Result<Option<RunState>> {
+    let statement = client.prepare_cached(READ_STATE).await?;
+    let row = client.query_opt(&statement, &[run]).await?;
+    Ok(row.map(|row| {
+        let facts: Vec<String> = row.get(0);
+        let says = |fact: &str| facts.iter().any(|known| known == fact);
+        match () {
+            () if says("RUN_CANCELLED") => RunState::Cancelled,
+            () if says("RUN_ENDED") => RunState::Ended,
+            () if says("RUN_STARTED") => RunState::Started,
+            () => RunState::Ready,
+        }
+    }))
+}
+
+/// Every group that reads something of the run, with its position and the tip of its shard.
+async fn groups(
+    ground: &Ground,
+    leases: &[LeaseRow],
+    run: &PlatformRunId,
+) -> anyhow::Result<Vec<GroupProgress>> {
+    let tips = tips(ground).await?;
+    let run_text = run.to_string();
+    let decision = leases.iter().find(|row| row.key.group == DECISION && row.key.scope == run_text);
+    let basis = decision.and_then(|row| decision::basis_of(&row.position)).unwrap_or_default();
+    let mut groups = Vec::new();
+    for (shard, tip) in &tips {
+        for group in readers(shard.stream) {
+            let position = match group {
+                DECISION => basis.position(shard).clone(),
+                _ => leased(leases, group, shard),
+            };
+            groups.push(GroupProgress {
+                group: group.to_owned(),
+                stream: shard.stream,
+                shard_id: shard.shard_id.clone(),
+                position,
+                tip: tip.clone(),
+            });
+        }
+    }
+    Ok(groups)
+}
+
+/// The groups that read a stream.
+fn readers(stream: Stream) -> Vec<&'static str> {
+    let context = CONTEXT_GROUPS.iter().filter(|(_, read)| *read == stream).map(|(group, _)| *group);
+    let decision = (stream == Stream::Traffic).then_some(DECISION);
+    context.chain(decision).chain([ARCHIVE]).collect()
+}
+
+fn leased(leases: &[LeaseRow], group: &str, shard: &ShardRef) -> Position {
+    let scope = shard.to_string();
+    let row = leases.iter().find(|row| row.key.group == group && row.key.scope == scope);
+    row.and_then(|row| row.position.parse().ok()).unwrap_or(Position::Start)
+}
+
+/// The newest position of every shard of every stream.
+///
+/// # Errors
+/// Those of the bus.
+pub async fn tips(ground: &Ground) -> anyhow::Result<BTreeMap<ShardRef, Position>> {
+    let mut tips = BTreeMap::new();
+    for stream in Stream::ALL {
+        for shard in ground.bus.shards(*stream).await? {
+            let tip = ground.bus.tip(*stream, &shard.shard_id).await?;
+            tips.insert(ShardRef { stream: *stream, shard_id: shard.shard_id }, tip);
+        }
+    }
+    Ok(tips)
+}
+
+/// The tips as a basis.
+#[must_use]
+pub fn basis(tips: &BTreeMap<ShardRef, Position>) -> Basis {
+    Basis(tips.iter().map(|(shard, tip)| (shard.to_string(), tip.clone())).collect())
+}

@@ -1,0 +1,177 @@
+//! From arguments to an exit code: owns the data directory and runs the command in this process,
+//! or asks the process that owns it.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::cli::{Cli, Command, Role};
+use crate::app::commands::{self, Call, Refusal};
+use crate::app::output::{Output, Terminal};
+use crate::app::owner;
+use crate::app::platform::Platform;
+use crate::app::profile::{self, Profile};
+use crate::app::roles;
+use crate::contracts::code::Code;
+use crate::substrate::clock::SystemEntropy;
+use crate::substrate::data_dir::{DataDir, Opened};
+
+/// 0 done, 1 failed, 2 wrong usage, 3 refused by a law or a gate.
+pub const DONE: u8 = 0;
+pub const FAILED: u8 = 1;
+pub const REFUSED: u8 = 3;
+
+/// Runs the command of `args` (the program's name first) and returns its exit code.
+#[must_use]
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(usage) => usage.exit(),
+    };
+    start_tracing();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(error = %error, "no runtime");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = runtime.block_on(Box::pin(run_here_or_there(cli, args)));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    ExitCode::from(code)
+}
+
+fn start_tracing() {
+    let filter = EnvFilter::try_from_env("FRAUDPLAT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if subscriber.try_init().is_err() {
+        tracing::debug!("tracing was started already");
+    }
+}
+
+async fn run_here_or_there(cli: Cli, args: Vec<OsString>) -> u8 {
+    let terminal = Arc::new(Terminal::new());
+    let drawing = Arc::clone(&terminal);
+    let output = Output::new(cli.json, move |frame| drawing.draw(&frame));
+    let result = Box::pin(execute(cli, args, &output)).await;
+    terminal.finish();
+    match result {
+        Ok(code) => code,
+        Err(error) => report(&output, &error),
+    }
+}
+
+/// Says what went wrong and returns the exit code for it.
+pub fn report(output: &Output, error: &anyhow::Error) -> u8 {
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        output.note(format!("refused: {} {}", refusal.code, refusal.detail));
+        output.note(format!("  {}", refusal.code.advice()));
+        return REFUSED;
+    }
+    output.note(format!("error: {error:#}"));
+    FAILED
+}
+
+async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Result<u8> {
+    if let Some(code) = commands::without_platform(&cli, output)? {
+        return Ok(code);
+    }
+    let profile = Profile::load(&cli.profile)
+        .map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))?;
+    refuse_split_roles(&cli.role)?;
+    let dir = cli.data_dir.clone().unwrap_or_else(profile::default_data_dir);
+    let owned = match DataDir::open(&dir, &SystemEntropy)? {
+        Opened::Owned(owned) => owned,
+        Opened::Busy { http_addr, pid } => {
+            let is_service = !cli.role.is_empty();
+            return match http_addr {
+                Some(addr) if !is_service => owner::ask(&dir, &addr, args, output).await,
+                _ => Err(busy(&dir, pid).into()),
+            };
+        }
+    };
+    let stop = stop_on_signal(output.clone());
+    let platform = Platform::open(profile, owned).await?;
+    match cli.command {
+        None => {
+            roles::serve(platform, output, stop).await?;
+            Ok(DONE)
+        }
+        Some(command) => Box::pin(in_process(platform, command, output, stop)).await,
+    }
+}
+
+/// Runs one command with what it needs started here; afterwards drains and leaves.
+async fn in_process(
+    platform: Platform,
+    command: Command,
+    output: &Output,
+    stop: CancellationToken,
+) -> anyhow::Result<u8> {
+    let roles = match commands::needs_roles(&command) {
+        true => Some(roles::start(&platform, &stop, roles::Port::Any).await?),
+        false => None,
+    };
+    let cwd = std::env::current_dir()?;
+    let call = Call {
+        profile: platform.profile.clone(),
+        ground: roles.as_ref().map_or_else(|| platform.ground.clone(), |it| it.ground.clone()),
+        gate_addr: roles.as_ref().map(|roles| roles.addr.to_string()),
+        cwd,
+        output: output.clone(),
+        stop: stop.clone(),
+    };
+    let result = Box::pin(commands::run(&call, command)).await;
+    drop(call);
+    if let Some(roles) = roles {
+        roles.drain(output).await?;
+    }
+    platform.close().await?;
+    result
+}
+
+/// On the embedded profile the substrates belong to one process, so roles cannot be split.
+fn refuse_split_roles(roles: &[Role]) -> Result<(), Refusal> {
+    match roles {
+        [] | [Role::All] => Ok(()),
+        _ => Err(Refusal::new(
+            Code::SharedSubstratesRequired,
+            "the embedded profile keeps log and database inside one process",
+        )),
+    }
+}
+
+fn busy(dir: &std::path::Path, pid: Option<u32>) -> Refusal {
+    let pid = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    Refusal::new(Code::DataDirBusy, format!("{} is owned by {pid}", dir.display()))
+}
+
+/// The first Ctrl-C or SIGTERM drains, the second ends at once; a kill loses nothing either way.
+fn stop_on_signal(output: Output) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        if wait_for_signal().await.is_err() {
+            return;
+        }
+        output.note("draining; once more to end at once");
+        told.cancel();
+        if wait_for_signal().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    stop
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        signal = tokio::signal::ctrl_c() => signal,
+        _ = term.recv() => Ok(()),
+    }
+}

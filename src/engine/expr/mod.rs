@@ -1,0 +1,141 @@
+//! Expressions: read once, typed once, lowered once to a tree over slots, then evaluated without
+//! allocating. A closed subset of CEL; `docs/expressions.md` lists it.
+
+mod eval;
+mod lower;
+mod number;
+mod parse;
+mod scalar;
+
+use std::ops::Range;
+
+pub(crate) use crate::engine::expr::eval::{Cell, Slots, Stop};
+pub(crate) use crate::engine::expr::lower::{Features, Names, field_named};
+pub(crate) use crate::engine::expr::parse::{Ast, Kind, Refused, parse};
+pub(crate) use crate::engine::expr::scalar::compile_scalar;
+
+use crate::contracts::feature_set::{Entity, ValueType};
+
+/// A typed expression, ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) root: Node,
+    /// Names of what may be missing or undefined, as the author wrote them.
+    pub(crate) operands: Vec<String>,
+}
+
+/// Index into [`Program::operands`].
+pub(crate) type Operand = u16;
+
+/// What an expression can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Entity(Entity),
+    AmountMinor,
+    Currency,
+    Channel,
+    /// Of the arrival event, where the join found it.
+    Mcc,
+    Country,
+    ArrivalKind,
+    /// Whether the decision stands on less than the whole frame.
+    Degraded,
+    /// An attribute, read as this type; of another type it counts as missing.
+    Attribute(Box<str>, ValueType),
+    /// The value of the nth feature of the set.
+    Feature(usize),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Const {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Box<str>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    Min,
+    Max,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextTest {
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+/// A part of the event's time in UTC, counted as CEL counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClockPart {
+    /// From 0001 on.
+    FullYear,
+    /// 0 (January) to 11.
+    Month,
+    /// 1 to 31.
+    Date,
+    /// 0 to 30.
+    DayOfMonth,
+    /// 0 (Sunday) to 6.
+    DayOfWeek,
+    Hours,
+    Minutes,
+    Seconds,
+}
+
+/// Types are settled when it is built: arithmetic has two Ints or two Floats below it.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    Const(Const),
+    Load(Slot, Operand),
+    Has(Slot),
+    Not(Box<Node>),
+    And(Box<[Node; 2]>),
+    Or(Box<[Node; 2]>),
+    If(Box<[Node; 3]>),
+    Compare(Comparison, Box<[Node; 2]>),
+    In(Box<Node>, Box<[Const]>),
+    Arithmetic(Arithmetic, Box<[Node; 2]>, Operand),
+    Negate(Box<Node>, Operand),
+    Abs(Box<Node>, Operand),
+    ToFloat(Box<Node>),
+    ToInt(Box<Node>, Operand),
+    TextTest(TextTest, Box<[Node; 2]>),
+    Size(Box<Node>),
+    Clock(ClockPart),
+}
+
+impl Program {
+    /// # Errors
+    /// [`Stop`] naming the operand that was missing or undefined.
+    pub(crate) fn run<'s>(&'s self, slots: &Slots<'s>) -> Result<Cell<'s>, Stop> {
+        eval::eval(&self.root, slots)
+    }
+
+    /// The value, where it is plain without an event.
+    pub(crate) fn constant_bool(&self) -> Option<bool> {
+        eval::constant_bool(&self.root)
+    }
+}
+
+/// `text[at]`, for naming an operand.
+pub(crate) fn slice(text: &str, at: &Range<usize>) -> String {
+    text.get(at.clone()).unwrap_or(text).to_owned()
+}

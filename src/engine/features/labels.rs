@@ -1,0 +1,111 @@
+//! What has been asserted of events, and what of it is visible at a time. A label may come before
+//! its event: it waits.
+
+use std::collections::HashMap;
+
+use crate::domain::ids::{EventId, LabelAssertionId};
+use crate::engine::event::LabelRecord;
+use crate::engine::features::ids::EventRef;
+
+#[derive(Debug, Clone)]
+struct Assertion {
+    observed: i64,
+    id: LabelAssertionId,
+    is_fraud: bool,
+}
+
+/// Where the event of a label stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) ts: i64,
+    pub(crate) event: EventRef,
+    /// Its series in each labelled group; `None` where it has no part.
+    pub(crate) series: Box<[Option<u32>]>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    events: HashMap<EventId, Standing>,
+    of_event: HashMap<EventRef, Vec<Assertion>>,
+    waiting: HashMap<EventId, Vec<Assertion>>,
+}
+
+impl Labels {
+    /// Notes an event; the times at which labels that waited for it become visible.
+    pub(crate) fn note_event(&mut self, id: &EventId, standing: Standing) -> Vec<i64> {
+        let waited = self.waiting.remove(id).unwrap_or_default();
+        let times = waited.iter().map(|it| it.observed).collect();
+        if !waited.is_empty() {
+            self.of_event.insert(standing.event, waited);
+        }
+        self.events.insert(id.clone(), standing);
+        times
+    }
+
+    pub(crate) fn knows(&self, id: &EventId) -> bool {
+        self.events.contains_key(id)
+    }
+
+    /// Takes a label; where its event stands, if it is here and the label is new.
+    pub(crate) fn note_label(&mut self, label: &LabelRecord) -> Option<Standing> {
+        let standing = self.events.get(&label.event_id).cloned();
+        let assertions = match &standing {
+            Some(standing) => self.of_event.entry(standing.event).or_default(),
+            None => self.waiting.entry(label.event_id.clone()).or_default(),
+        };
+        let (observed, id) = (label.observed_time.micros(), &label.label_assertion_id);
+        match assertions.binary_search_by(|it| (it.observed, &it.id).cmp(&(observed, id))) {
+            Ok(_) => None,
+            Err(at) => {
+                let assertion = Assertion {
+                    observed,
+                    id: id.clone(),
+                    is_fraud: label.is_fraud,
+                };
+                assertions.insert(at, assertion);
+                standing
+            }
+        }
+    }
+
+    /// Whether the event counts as fraud for one who looks at time `at`.
+    pub(crate) fn is_fraud(&self, event: EventRef, at: i64) -> bool {
+        let assertions = self.of_event.get(&event).map_or(&[][..], Vec::as_slice);
+        let visible = assertions.partition_point(|it| it.observed <= at);
+        visible
+            .checked_sub(1)
+            .is_some_and(|it| assertions[it].is_fraud)
+    }
+
+    /// Forgets events at or before `cutoff`, and labels that wait and were observed by then: an
+    /// event of theirs that can still matter would have happened after its label was known.
+    /// Answers the events that are now unreferenced here.
+    pub(crate) fn forget(&mut self, cutoff: i64) -> Vec<EventRef> {
+        let mut gone = Vec::new();
+        self.events.retain(|_, it| {
+            if it.ts <= cutoff {
+                gone.push(it.event);
+            }
+            it.ts > cutoff
+        });
+        for event in &gone {
+            self.of_event.remove(event);
+        }
+        self.waiting.retain(|_, it| {
+            it.retain(|it| it.observed > cutoff);
+            !it.is_empty()
+        });
+        gone
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        // An id is shared with the record it came from; what is counted is map rows and boxes.
+        let n_assertions = self.of_event.len() + self.waiting.len();
+        self.events.len() * 2 * (size_of::<(EventId, Standing)>() + 16)
+            + n_assertions * (2 * size_of::<(EventRef, Vec<Assertion>)>() + 96)
+    }
+
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.waiting.values().map(Vec::len).sum()
+    }
+}

@@ -1,0 +1,23 @@
+//! What decides, and nothing else: features, expressions, policy, decide. Live decisions, replay,
+//! offline builds and backtests run this same code.
+//!
+//! **Invariant:** no IO, no clock, no chance: the same arguments give the same bytes (L12).
+//! **Invariant:** the iteration order of a hash map never reaches a result.
+
+pub mod bundle;
+pub mod decide;
+pub mod diagnostic;
+pub mod event;
+pub(crate) mod expr;
+pub mod features;
+pub mod frame;
+pub mod policy;
+pub(crate) mod yaml;
+
+pub use bundle::CompiledBundle;
+pub use decide::{ENGINE_REV, decide};
+pub use diagnostic::Diagnostic;
+pub use event::{EventRecord, LabelRecord};
+pub use features::{FeatureSet, FeatureState, FeatureVector};
+pub use frame::{FramePart, JoinFrame};
+pub use policy::Policy;

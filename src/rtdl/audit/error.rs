@@ -1,0 +1,46 @@
+//! Why a decision could not be read or recomputed.
+
+use crate::contracts::code::Code;
+use crate::contracts::canonical;
+use crate::domain::ids::DecisionId;
+use crate::runtime::archive;
+use crate::substrate::{db, objects};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    #[error(transparent)]
+    Objects(#[from] objects::Error),
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
+    #[error(transparent)]
+    Form(#[from] canonical::Error),
+    #[error("there is no decision {0}")]
+    Unknown(DecisionId),
+    /// Bytes that do not hash to what stands beside them.
+    #[error("the {part} of decision {decision_id} was altered: it does not hash to what the row says")]
+    Altered { decision_id: DecisionId, part: &'static str },
+    #[error("{what} is missing or is not what its name says")]
+    Evidence { what: String },
+}
+
+impl From<db::DriverError> for Error {
+    fn from(error: db::DriverError) -> Error {
+        Error::Db(error.into())
+    }
+}
+
+impl Error {
+    /// The stable code that an operator sees.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Archive(error) => error.code(),
+            Error::Unknown(_) => Code::NotFound,
+            Error::Altered { .. } => Code::ChainBroken,
+            Error::Evidence { .. } | Error::Form(_) => Code::EvidenceMissing,
+            Error::Db(_) | Error::Objects(_) => Code::SubstrateUnavailable,
+        }
+    }
+}

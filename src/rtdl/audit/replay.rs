@@ -1,0 +1,306 @@
+//! Replay: recomputes bodies from the archive and the evidence, and compares them byte for byte.
+//!
+//! The features of a decision are a function of the records up to its basis, so one pass over a
+//! run's archived traffic, in order of the chain, serves any number of its decisions.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use serde::Serialize;
+
+use crate::contracts::bundle::Bundle;
+use crate::contracts::canonical;
+use crate::contracts::decision::{DecisionBody, DecisionEvidence, InputPart};
+use crate::contracts::envelope::AdmittedEvent;
+use crate::domain::digest::Digest;
+use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
+use crate::domain::offset::{OriginOffset, Position, ShardRef};
+use crate::domain::vocabulary::Stream;
+use crate::engine::bundle::FileNames;
+use crate::engine::{CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, JoinFrame, decide};
+use crate::rtdl::audit::diff::{FieldDiff, diff};
+use crate::rtdl::audit::store::StoredDecision;
+use crate::rtdl::audit::Error;
+use crate::runtime::archive::{ArchiveReader, Folder, Scan};
+use crate::runtime::ground::Ground;
+use crate::runtime::guard::{self, Guarded};
+use crate::substrate::bus::BusRecord;
+use crate::substrate::objects::ObjectKey;
+
+/// What a replay saw.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ReplayReport {
+    pub compared: u64,
+    pub mismatched: u64,
+    /// Every decision that differs, field by field.
+    pub mismatches: Vec<Compared>,
+}
+
+/// One decision that did not come out the same.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    pub decision_id: DecisionId,
+    pub seq: i64,
+    /// The code that decided; another revision's replay is a diff, not corruption.
+    pub engine_rev: i64,
+    pub engine_rev_here: i64,
+    pub fields: Vec<FieldDiff>,
+}
+
+/// Recomputes the decisions, which are all of one run and ordered by seq.
+///
+/// # Errors
+/// [`Error::Archive`] when the archive has not come to a basis (`ARCHIVE_BEHIND`) or disagrees
+/// with the evidence; [`Error::Evidence`] when something that evidence names is not there.
+pub async fn replay(
+    ground: &Ground,
+    decisions: &[StoredDecision],
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
+) -> Result<ReplayReport, Error> {
+    let mut report = ReplayReport::default();
+    let Some(first) = decisions.first() else { return Ok(report) };
+    let reader = ArchiveReader::new(ground.db.clone(), ground.objects.clone());
+    let opened = decisions.iter().map(StoredDecision::open).collect::<Result<Vec<_>, _>>()?;
+    let mut bundles = Bundles { ground, known: BTreeMap::new() };
+    let mut past = Past::open(&reader, first.run, &opened).await?;
+    let context = fetch_context(&reader, first.run, &opened).await?;
+    for (stored, (body, evidence)) in decisions.iter().zip(&opened) {
+        let bundle = bundles.get(&body.bundle_digest, &body.bundle_slot).await?;
+        let event = past.up_to(bundle, body, evidence).await?;
+        let features = past.features(bundle).compute(&event);
+        let frame = frame(evidence, &context)?;
+        let recomputed = decide(bundle, &event, &frame, &features, evidence.posture);
+        if canonical::to_bytes(&recomputed)? != stored.body {
+            report.mismatches.push(compare(stored, evidence, body, &recomputed));
+        }
+        report.compared += 1;
+        progress(report.compared, decisions.len() as u64);
+    }
+    report.mismatched = report.mismatches.len() as u64;
+    Ok(report)
+}
+
+fn compare(
+    stored: &StoredDecision,
+    evidence: &DecisionEvidence,
+    body: &DecisionBody,
+    recomputed: &DecisionBody,
+) -> Compared {
+    let json = |body: &DecisionBody| serde_json::to_value(body).unwrap_or_default();
+    Compared {
+        decision_id: stored.decision_id,
+        seq: stored.seq,
+        engine_rev: evidence.engine_rev,
+        engine_rev_here: ENGINE_REV,
+        fields: diff(&json(body), &json(recomputed)),
+    }
+}
+
+/// The bundles that the decisions name, compiled once each.
+struct Bundles<'a> {
+    ground: &'a Ground,
+    known: BTreeMap<Digest, CompiledBundle>,
+}
+
+impl Bundles<'_> {
+    async fn get(&mut self, digest: &Digest, slot: &str) -> Result<&CompiledBundle, Error> {
+        if !self.known.contains_key(digest) {
+            let compiled = self.load(digest).await?.in_slot(slot);
+            self.known.insert(*digest, compiled);
+        }
+        Ok(&self.known[digest])
+    }
+
+    async fn load(&self, digest: &Digest) -> Result<CompiledBundle, Error> {
+        let key = format!("mpr/bundles/{digest}.json");
+        let missing = || Error::Evidence { what: format!("bundle `{key}`") };
+        let key: ObjectKey = key.parse().map_err(|_| missing())?;
+        let stored = self.ground.objects.get(&key).await?.ok_or_else(missing)?;
+        let bundle: Bundle = serde_json::from_slice(&stored).map_err(|_| missing())?;
+        if bundle.digest() != *digest {
+            return Err(missing());
+        }
+        let files = FileNames { feature_set: "feature_set.yaml", policy: "policy.yaml" };
+        CompiledBundle::compile(&bundle, files).map_err(|_| missing())
+    }
+}
+
+/// The traffic of a run as the archive has it, applied up to where the last decision needed it.
+struct Past<'a> {
+    run: PlatformRunId,
+    shards: Vec<ShardPast<'a>>,
+    met: HashSet<EventId>,
+    /// By feature set: a run may have been decided under several.
+    states: BTreeMap<Digest, FeatureState>,
+    applied: Vec<EventRecord>,
+    keeps: bool,
+}
+
+struct ShardPast<'a> {
+    shard: ShardRef,
+    scan: Scan<'a>,
+    ahead: VecDeque<BusRecord>,
+}
+
+impl<'a> Past<'a> {
+    async fn open(
+        reader: &'a ArchiveReader,
+        run: PlatformRunId,
+        opened: &[(DecisionBody, DecisionEvidence)],
+    ) -> Result<Past<'a>, Error> {
+        let mut shards = Vec::new();
+        for shard in traffic_shards(opened) {
+            // Bases grow along the chain, so the furthest is in the last decision.
+            let last = opened.last().map(|(_, evidence)| evidence.basis.position(&shard).clone());
+            let up_to = last.unwrap_or(Position::Start);
+            let scan = reader.scan(Folder::Run(run), &shard, &Position::Start, &up_to).await?;
+            shards.push(ShardPast { shard, scan, ahead: VecDeque::new() });
+        }
+        let sets: HashSet<Digest> = opened.iter().map(|(body, _)| body.feature_set_digest).collect();
+        Ok(Past {
+            run,
+            shards,
+            met: HashSet::new(),
+            states: BTreeMap::new(),
+            applied: Vec::new(),
+            keeps: sets.len() > 1,
+        })
+    }
+
+    fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
+        let fresh = || FeatureState::new(bundle.feature_set.clone());
+        self.states.entry(bundle.feature_set_digest).or_insert_with(fresh)
+    }
+
+    /// Applies every record up to the decision's basis and returns the decided event.
+    async fn up_to(
+        &mut self,
+        bundle: &CompiledBundle,
+        body: &DecisionBody,
+        evidence: &DecisionEvidence,
+    ) -> Result<EventRecord, Error> {
+        let missing = || Error::Evidence { what: format!("the traffic record of {}", body.event_id) };
+        let origin = &evidence.inputs.get(&InputPart::Traffic).ok_or_else(missing)?.origin_offset;
+        self.warm(bundle)?;
+        let mut decided = None;
+        for at in 0..self.shards.len() {
+            let basis = evidence.basis.position(&self.shards[at].shard).clone();
+            while let Some(record) = self.shards[at].next(&basis).await? {
+                let Ok(guarded) = guard::guard(&self.shards[at].shard, &record) else { continue };
+                let is_origin = guarded.origin_offset == *origin;
+                let Some(event) = self.apply(guarded)? else { continue };
+                if is_origin {
+                    decided = Some(event);
+                }
+            }
+        }
+        decided.ok_or_else(missing)
+    }
+
+    /// A feature set met for the first time catches up with what was applied before.
+    fn warm(&mut self, bundle: &CompiledBundle) -> Result<(), Error> {
+        if self.states.contains_key(&bundle.feature_set_digest) {
+            return Ok(());
+        }
+        let mut state = FeatureState::new(bundle.feature_set.clone());
+        for event in &self.applied {
+            state.apply_event(event).map_err(|cause| Error::Evidence { what: cause.to_string() })?;
+        }
+        self.states.insert(bundle.feature_set_digest, state);
+        Ok(())
+    }
+
+    fn apply(&mut self, guarded: Guarded) -> Result<Option<EventRecord>, Error> {
+        if guarded.event.envelope.platform_run_id != self.run {
+            return Ok(None);
+        }
+        let Ok(event) = EventRecord::parse(&guarded.event) else { return Ok(None) };
+        if !self.met.insert(event.event_id.clone()) {
+            return Ok(None);
+        }
+        for state in self.states.values_mut() {
+            let applied = state.apply_event(&event);
+            applied.map_err(|cause| Error::Evidence { what: cause.to_string() })?;
+        }
+        if self.keeps {
+            self.applied.push(event.clone());
+        }
+        Ok(Some(event))
+    }
+}
+
+impl ShardPast<'_> {
+    /// The next record that `basis` covers.
+    async fn next(&mut self, basis: &Position) -> Result<Option<BusRecord>, Error> {
+        while self.ahead.is_empty() {
+            match self.scan.next().await? {
+                Some(records) => self.ahead.extend(records),
+                None => return Ok(None),
+            }
+        }
+        let is_due = self.ahead.front().is_some_and(|it| basis.covers(&it.sequence_number));
+        Ok(if is_due { self.ahead.pop_front() } else { None })
+    }
+}
+
+/// The shards that any basis names.
+fn traffic_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> {
+    let prefix = format!("{}/", Stream::Traffic);
+    let names = opened.iter().flat_map(|(_, evidence)| evidence.basis.0.keys());
+    let mut shards: Vec<ShardRef> = names
+        .filter_map(|name| name.strip_prefix(&prefix))
+        .map(|shard| ShardRef {
+            stream: Stream::Traffic,
+            shard_id: crate::domain::offset::ShardId(shard.to_owned()),
+        })
+        .collect();
+    shards.sort();
+    shards.dedup();
+    shards
+}
+
+type Context = BTreeMap<OriginOffset, BusRecord>;
+
+/// The context records that the evidence of any decision names.
+async fn fetch_context(
+    reader: &ArchiveReader,
+    run: PlatformRunId,
+    opened: &[(DecisionBody, DecisionEvidence)],
+) -> Result<Context, Error> {
+    let inputs = opened.iter().flat_map(|(_, evidence)| &evidence.inputs);
+    let context = inputs.filter(|(part, _)| **part != InputPart::Traffic);
+    let offsets: Vec<OriginOffset> = context.map(|(_, input)| input.origin_offset.clone()).collect();
+    Ok(reader.fetch(Folder::Run(run), &offsets).await?)
+}
+
+/// The frame that the decision saw: the parts that its evidence names, verified by their hashes.
+fn frame(evidence: &DecisionEvidence, context: &Context) -> Result<JoinFrame, Error> {
+    let mut frame = JoinFrame::default();
+    for (part, input) in &evidence.inputs {
+        if *part == InputPart::Traffic {
+            continue;
+        }
+        let offset = &input.origin_offset;
+        let missing = || Error::Evidence { what: format!("{} of {}", part.as_str(), evidence.decision_id) };
+        let shard = ShardRef { stream: offset.stream, shard_id: offset.shard_id.clone() };
+        let record = context.get(offset).ok_or_else(missing)?;
+        let guarded = guard::guard(&shard, record).map_err(|_| missing())?;
+        if guarded.event.payload_hash != input.payload_hash {
+            return Err(missing());
+        }
+        match part {
+            InputPart::ArrivalEvent => frame.arrival_event = Some(typed(&guarded.event, missing)?),
+            InputPart::ArrivalEntities => frame.arrival_entities = Some(typed(&guarded.event, missing)?),
+            InputPart::FlowAnchor => frame.flow_anchor = Some(typed(&guarded.event, missing)?),
+            InputPart::Traffic => {}
+        }
+    }
+    Ok(frame)
+}
+
+fn typed<T: serde::de::DeserializeOwned>(
+    event: &AdmittedEvent,
+    missing: impl Fn() -> Error,
+) -> Result<FramePart<T>, Error> {
+    let payload = T::deserialize(&event.envelope.payload).map_err(|_| missing())?;
+    Ok(FramePart { payload_hash: event.payload_hash, payload })
+}

@@ -1,0 +1,4 @@
+SELECT platform_run_id, seq, decision_id, body, evidence, body_hash, evidence_hash, link
+FROM dla.decision WHERE platform_run_id = $1 AND seq > $2
+ORDER BY seq
+LIMIT $3

@@ -1,0 +1,122 @@
+//! Decides a prefix of a batch in memory: features in log order, body, evidence, chain. Pure but
+//! for the time it is told.
+
+use crate::contracts::canonical;
+use crate::contracts::decision::{
+    ChainLink, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
+};
+use crate::contracts::stamps::Stamps;
+use crate::domain::digest::Digest;
+use crate::domain::ids::DecisionId;
+use crate::domain::offset::{OriginOffset, Position, ShardRef};
+use crate::domain::time::Time;
+use crate::domain::vocabulary::{Outcome, Posture};
+use crate::engine::bundle::CompiledBundle;
+use crate::engine::decide::{ENGINE_REV, decide};
+use crate::engine::event::EventRecord;
+use crate::rtdl::decision::Error;
+use crate::rtdl::decision::frames::Found;
+use crate::rtdl::decision::position::RunPosition;
+use crate::rtdl::decision::state::RunState;
+
+/// One traffic event of this run that is to be decided.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub(super) decision_id: DecisionId,
+    pub(super) origin_offset: OriginOffset,
+    pub(super) admitted_at: Time,
+    pub(super) event: EventRecord,
+}
+
+/// A row of the decision log.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) decision_id: DecisionId,
+    pub(super) event_id: String,
+    pub(super) ts_utc: Time,
+    pub(super) outcome: Outcome,
+    pub(super) degraded: Vec<String>,
+    pub(super) body: Vec<u8>,
+    pub(super) evidence: Vec<u8>,
+    pub(super) body_hash: Digest,
+    pub(super) evidence_hash: Digest,
+    pub(super) chain: ChainLink,
+    pub(super) decided_at: Time,
+}
+
+/// What every decision of a worker shares.
+pub(super) struct Deciding<'a> {
+    pub(super) bundle: &'a CompiledBundle,
+    pub(super) stamps: &'a Stamps,
+    pub(super) shard: &'a ShardRef,
+}
+
+impl Deciding<'_> {
+    /// Decides one event: its own record enters the features first. Moves `position` past it.
+    pub(super) fn decide(
+        &self,
+        state: &mut RunState,
+        position: &mut RunPosition,
+        pending: &Pending,
+        found: &Found,
+        now: Time,
+    ) -> Result<Decided, Error> {
+        let refused = |cause: String| Error::Decide {
+            event_id: pending.event.event_id.to_string(),
+            cause,
+        };
+        let applied = state.features.apply_event(&pending.event);
+        applied.map_err(|cause| refused(cause.to_string()))?;
+        let features = state.features.compute(&pending.event);
+        let posture = Posture::Normal;
+        let body = decide(self.bundle, &pending.event, &found.frame, &features, posture);
+        position.advance(self.shard, Position::After(pending.origin_offset.sequence_number.clone()));
+        let evidence = self.evidence(position, pending, found, posture, now);
+        let body_bytes = canonical::to_bytes(&body).map_err(|cause| refused(cause.to_string()))?;
+        let evidence = canonical::to_bytes(&evidence).map_err(|cause| refused(cause.to_string()))?;
+        let (body_hash, evidence_hash) = (record_hash(&body_bytes), record_hash(&evidence));
+        let chain = position.chain().next(&body_hash, &evidence_hash);
+        position.extend(chain);
+        Ok(Decided {
+            decision_id: pending.decision_id,
+            event_id: pending.event.event_id.to_string(),
+            ts_utc: pending.event.ts,
+            outcome: body.outcome,
+            degraded: body.degraded,
+            body: body_bytes,
+            evidence,
+            body_hash,
+            evidence_hash,
+            chain,
+            decided_at: now,
+        })
+    }
+
+    fn evidence(
+        &self,
+        position: &RunPosition,
+        pending: &Pending,
+        found: &Found,
+        posture: Posture,
+        now: Time,
+    ) -> DecisionEvidence {
+        let mut inputs = found.refs.clone();
+        let origin_offset = pending.origin_offset.clone();
+        let traffic = InputRef { origin_offset, payload_hash: pending.event.payload_hash };
+        inputs.insert(InputPart::Traffic, traffic);
+        DecisionEvidence {
+            schema_version: SCHEMA_VERSION,
+            decision_id: pending.decision_id,
+            basis: position.basis.clone(),
+            join: found.frame.states(&pending.event),
+            inputs,
+            posture,
+            posture_reason: "no degradation is in force".to_owned(),
+            capabilities: vec!["features".to_owned(), "policy".to_owned()],
+            admitted_at: pending.admitted_at,
+            decided_at: now,
+            engine_rev: ENGINE_REV,
+            stamps: self.stamps.clone(),
+        }
+    }
+}

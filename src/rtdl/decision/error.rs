@@ -1,0 +1,36 @@
+//! What ends a decision worker.
+
+use crate::domain::ids::PlatformRunId;
+use crate::runtime::lease;
+use crate::substrate::{bus, db};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Lease(#[from] lease::Error),
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    #[error(transparent)]
+    Bus(#[from] bus::Error),
+    #[error("the stored position of {run} cannot be read: {cause}")]
+    Position { run: PlatformRunId, cause: String },
+    /// L8: a frame that does not parse, a body without a canonical form. Refused, nothing lost.
+    #[error("deciding `{event_id}`: {cause}")]
+    Decide { event_id: String, cause: String },
+}
+
+impl From<db::DriverError> for Error {
+    fn from(error: db::DriverError) -> Error {
+        Error::Db(error.into())
+    }
+}
+
+impl Error {
+    /// The database's part in it, where it had one.
+    pub(super) fn as_db(&self) -> Option<&db::Error> {
+        match self {
+            Error::Db(error) | Error::Lease(lease::Error::Db(error)) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The join: finds the frame of each traffic event through its flow binding, all keys of a batch
+//! with one query a table.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::contracts::decision::{InputPart, InputRef};
+use crate::contracts::payload::{ArrivalEntities, ArrivalEvent, FlowAnchor};
+use crate::domain::digest::Digest;
+use crate::domain::keys::FlowKey;
+use crate::domain::offset::{OriginOffset, ShardId};
+use crate::domain::vocabulary::Stream;
+use crate::engine::frame::{FramePart, JoinFrame};
+use crate::substrate::db::{self, Client, Row};
+
+const READ_BINDINGS: &str = include_str!("sql/read_bindings.sql");
+const READ_FRAMES: &str = include_str!("sql/read_frames.sql");
+
+/// A frame and where its parts stand.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
+    pub(super) frame: JoinFrame,
+    pub(super) refs: BTreeMap<InputPart, InputRef>,
+}
+
+impl Found {
+    /// Whether nothing is left to wait for.
+    pub(super) fn is_complete(&self) -> bool {
+        self.frame.arrival_event.is_some()
+            && self.frame.arrival_entities.is_some()
+            && self.frame.flow_anchor.is_some()
+    }
+}
+
+/// The frames of `flows`, in their order; what is not there (yet) is absent from its frame.
+pub(super) async fn read(client: &Client, flows: &[FlowKey]) -> Result<Vec<Found>, db::Error> {
+    let flow_keys: Vec<Digest> = flows.iter().map(FlowKey::digest).collect();
+    let statement = client.prepare_cached(READ_BINDINGS).await?;
+    let rows = client.query(&statement, &[&flow_keys]).await?;
+    let bound: HashMap<Digest, Digest> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+
+    let mut frame_keys: Vec<Digest> = bound.values().copied().collect();
+    frame_keys.sort_unstable();
+    frame_keys.dedup();
+    let statement = client.prepare_cached(READ_FRAMES).await?;
+    let rows = client.query(&statement, &[&frame_keys]).await?;
+    let mut frames: HashMap<Digest, Found> = HashMap::with_capacity(frame_keys.len());
+    for row in &rows {
+        add_part(frames.entry(row.get(0)).or_default(), row)?;
+    }
+    let frame_of = |flow: &Digest| bound.get(flow).and_then(|frame| frames.get(frame));
+    Ok(flow_keys.iter().map(|flow| frame_of(flow).cloned().unwrap_or_default()).collect())
+}
+
+fn add_part(found: &mut Found, row: &Row) -> Result<(), db::Error> {
+    let payload_hash: Digest = row.get(2);
+    let payload: &[u8] = row.get(3);
+    let (part, stream) = match row.get::<_, i16>(1) {
+        1 => {
+            found.frame.arrival_event = Some(part::<ArrivalEvent>(payload_hash, payload)?);
+            (InputPart::ArrivalEvent, Stream::ArrivalEvents)
+        }
+        2 => {
+            found.frame.arrival_entities = Some(part::<ArrivalEntities>(payload_hash, payload)?);
+            (InputPart::ArrivalEntities, Stream::ArrivalEntities)
+        }
+        3 => {
+            found.frame.flow_anchor = Some(part::<FlowAnchor>(payload_hash, payload)?);
+            (InputPart::FlowAnchor, Stream::FlowAnchor)
+        }
+        other => return Err(db::Error::form("frame part", &format!("part number {other}"))),
+    };
+    let sequence_number: &str = row.get(5);
+    let sequence_number =
+        sequence_number.parse().map_err(|cause| db::Error::form("frame part", &cause))?;
+    let origin_offset = OriginOffset { stream, shard_id: ShardId(row.get(4)), sequence_number };
+    found.refs.insert(part, InputRef { origin_offset, payload_hash });
+    Ok(())
+}
+
+fn part<T: serde::de::DeserializeOwned>(
+    payload_hash: Digest,
+    payload: &[u8],
+) -> Result<FramePart<T>, db::Error> {
+    let payload =
+        serde_json::from_slice(payload).map_err(|cause| db::Error::form("frame part", &cause))?;
+    Ok(FramePart { payload_hash, payload })
+}

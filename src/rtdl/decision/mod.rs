@@ -1,0 +1,22 @@
+//! The decision role: reads traffic in log order, joins context with wait and degrade, computes
+//! features, decides, and appends body, evidence and chain link in the transaction that moves its
+//! position (L4, L5, L6, L12).
+//!
+//! One worker a run, under one lease a run: fence, basis and chain fence are one row.
+//!
+//! **Invariant:** a worker's memory is a function of the log up to its committed position; when in
+//! doubt it is thrown away and rebuilt.
+
+mod batch;
+mod error;
+mod frames;
+mod position;
+mod role;
+mod state;
+mod store;
+mod watermark;
+mod worker;
+
+pub use error::Error;
+pub use position::basis_of;
+pub use role::{Decision, Options};

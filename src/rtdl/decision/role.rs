@@ -1,0 +1,178 @@
+//! Finds the runs that have traffic to decide and keeps one worker on each, under its lease.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
+use crate::contracts::ready::Ready;
+use crate::domain::ids::PlatformRunId;
+use crate::domain::offset::ShardRef;
+use crate::domain::vocabulary::Stream;
+use crate::engine::bundle::CompiledBundle;
+use crate::rtdl::decision::Error;
+use crate::rtdl::decision::position::RunPosition;
+use crate::rtdl::decision::store;
+use crate::rtdl::decision::worker::Worker;
+use crate::runtime::ground::Ground;
+use crate::runtime::lease::LeaseKey;
+use crate::runtime::partitions::Partitions;
+use crate::substrate::db;
+use crate::substrate::tasks::Tasks;
+
+const LIST_RUNS: &str = include_str!("sql/list_open_runs.sql");
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What the decision role may be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    pub batch_records_max: usize,
+    pub batch_bytes_max: usize,
+    /// How long a decision waits for context, from its admission.
+    pub join_wait_ms: u64,
+}
+
+/// The role; one a process.
+pub struct Decision {
+    ground: Ground,
+    options: Options,
+    bundle: Arc<CompiledBundle>,
+}
+
+/// A run that is looked after.
+struct Tended {
+    is_over: Arc<AtomicBool>,
+    is_working: bool,
+    is_done: bool,
+}
+
+impl Decision {
+    #[must_use]
+    pub fn create(options: Options, ground: Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
+        Arc::new(Decision { ground: ground.acting_as("svc:decision"), options, bundle })
+    }
+
+    pub fn start(self: &Arc<Self>, tasks: &mut Tasks) {
+        let (role, stop) = (Arc::clone(self), tasks.stop_token());
+        tasks.spawn("decision", async move { role.tend(stop).await });
+    }
+
+    /// Keeps a worker on every run that it can lease, until stopped.
+    async fn tend(&self, stop: CancellationToken) {
+        let partitions = Partitions::of(store::TABLES);
+        let mut tended: BTreeMap<PlatformRunId, Tended> = BTreeMap::new();
+        let mut workers: JoinSet<(PlatformRunId, Result<(), Error>)> = JoinSet::new();
+        loop {
+            if stop.is_cancelled() && workers.is_empty() {
+                return;
+            }
+            if !stop.is_cancelled()
+                && let Err(error) = self.look(&partitions, &mut tended, &mut workers, &stop).await
+            {
+                tracing::warn!(error = %error, "runs could not be looked for; it tries again");
+            }
+            tokio::select! {
+                Some(ended) = workers.join_next() => {
+                    let Ok((run, result)) = ended else {
+                        tracing::error!("a decision worker panicked: a law was broken");
+                        stop.cancel();
+                        continue;
+                    };
+                    let was_drained = result.is_ok();
+                    if let Err(error) = result {
+                        tracing::warn!(run = %run, error = %error, "decision worker ended; its memory is dropped");
+                        tokio::time::sleep(LOOK_EVERY).await;
+                    }
+                    if let Some(tended) = tended.get_mut(&run) {
+                        tended.is_working = false;
+                        tended.is_done = was_drained && tended.is_over.load(Ordering::SeqCst);
+                    }
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        partitions: &Partitions,
+        tended: &mut BTreeMap<PlatformRunId, Tended>,
+        workers: &mut JoinSet<(PlatformRunId, Result<(), Error>)>,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let client = self.ground.db.get().await?;
+        let statement = client.prepare_cached(LIST_RUNS).await?;
+        for row in client.query(&statement, &[]).await? {
+            let ready: Ready = serde_json::from_slice(row.get(0))
+                .map_err(|cause| db::Error::form("READY", &cause))?;
+            let run = ready.pins.platform_run_id;
+            let known = tended.entry(run).or_insert_with(|| Tended {
+                is_over: Arc::default(),
+                is_working: false,
+                is_done: false,
+            });
+            known.is_over.store(row.get(1), Ordering::SeqCst);
+            if known.is_working || known.is_done {
+                continue;
+            }
+            let is_over = Arc::clone(&known.is_over);
+            if let Some(worker) = self.worker(&client, partitions, ready, is_over).await? {
+                known.is_working = true;
+                let stop = stop.child_token();
+                workers.spawn(async move { (run, Box::pin(worker.work(stop)).await) });
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker with its lease, unless another process has it.
+    async fn worker(
+        &self,
+        client: &db::Client,
+        partitions: &Partitions,
+        ready: Ready,
+        is_over: Arc<AtomicBool>,
+    ) -> Result<Option<Worker>, Error> {
+        let run = ready.pins.platform_run_id;
+        let initial = RunPosition::initial(&run, &ready.tips).to_text();
+        let key = LeaseKey::new(DECISION, run.to_string());
+        let Some(lease) = key.take(client, &self.ground.holder, &initial).await? else {
+            return Ok(None);
+        };
+        let position = RunPosition::parse(&lease.position)
+            .map_err(|cause| Error::Position { run, cause: cause.to_string() })?;
+        let mut context_scopes = BTreeSet::new();
+        for (_, stream) in CONTEXT_GROUPS {
+            let shards = self.shards(*stream).await?;
+            context_scopes.extend(shards.iter().map(ToString::to_string));
+        }
+        Ok(Some(Worker {
+            ground: self.ground.clone(),
+            options: self.options.clone(),
+            bundle: Arc::clone(&self.bundle),
+            partitions: partitions.clone(),
+            ready,
+            shards: self.shards(Stream::Traffic).await?,
+            context_scopes,
+            is_over,
+            lease,
+            position,
+            state: None,
+            batch_no: 0,
+            renewed: Instant::now(),
+        }))
+    }
+
+    async fn shards(&self, stream: Stream) -> Result<Vec<ShardRef>, Error> {
+        let shards = self.ground.bus.shards(stream).await?;
+        Ok(shards.into_iter().map(|shard| ShardRef { stream, shard_id: shard.shard_id }).collect())
+    }
+}

@@ -1,0 +1,163 @@
+//! What a worker writes: decisions by COPY, counts and quarantine by row, all in the transaction
+//! that moves its position.
+
+use crate::contracts::stamps::Stamps;
+use crate::domain::ids::PlatformRunId;
+use crate::domain::time::Time;
+use crate::domain::vocabulary::Outcome;
+use crate::rtdl::decision::batch::Decided;
+use crate::runtime::guard::Refused;
+use crate::substrate::db::{self, Day, ToSql, Transaction, Type, copy_in};
+
+const APPEND_DECISIONS: &str = include_str!("sql/append_decisions.sql");
+const APPEND_COUNT: &str = include_str!("sql/append_count.sql");
+const APPEND_QUARANTINE: &str = include_str!("sql/append_quarantine.sql");
+
+pub(super) const TABLES: &[&str] = &["dla.decision", "dla.decision_count", "rtdl.inlet_quarantine"];
+
+/// What one transaction of a worker counted: seen = decided + repeated + quarantined + other_runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) seen: i32,
+    pub(super) decided: i32,
+    pub(super) repeated: i32,
+    pub(super) quarantined: i32,
+    pub(super) other_runs: i32,
+}
+
+impl Counts {
+    pub(super) fn balance(&self) -> bool {
+        self.seen == self.decided + self.repeated + self.quarantined + self.other_runs
+    }
+}
+
+const DECISION_TYPES: &[Type] = &[
+    Type::DATE,
+    Type::BYTEA,
+    Type::INT8,
+    Type::BYTEA,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::TEXT,
+    Type::BOOL,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::TIMESTAMPTZ,
+];
+
+pub(super) async fn append_decisions(
+    tx: &Transaction<'_>,
+    run: &PlatformRunId,
+    decided: &[Decided],
+) -> Result<(), db::Error> {
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let derived: Vec<(Day, &str, bool)> = decided.iter().map(derive).collect();
+    // Collected before the await: a borrowing iterator held across it would not be Send.
+    let rows: Vec<Columns<'_>> = decided.iter().zip(&derived).map(|it| columns(run, it)).collect();
+    copy_in(tx, APPEND_DECISIONS, DECISION_TYPES, rows).await?;
+    Ok(())
+}
+
+type Columns<'a> = [&'a (dyn ToSql + Sync); 14];
+
+fn columns<'a>(
+    run: &'a PlatformRunId,
+    (row, (day, outcome, degraded)): (&'a Decided, &'a (Day, &'static str, bool)),
+) -> Columns<'a> {
+    [
+        day,
+        run,
+        &row.chain.seq,
+        &row.decision_id,
+        &row.event_id,
+        &row.ts_utc,
+        outcome,
+        degraded,
+        &row.body,
+        &row.evidence,
+        &row.body_hash,
+        &row.evidence_hash,
+        &row.chain.link,
+        &row.decided_at,
+    ]
+}
+
+fn derive(row: &Decided) -> (Day, &'static str, bool) {
+    (Day::of(row.decided_at), Outcome::as_str(row.outcome), !row.degraded.is_empty())
+}
+
+/// Where a count row belongs: under which epoch, as the how-manieth batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CountKey {
+    pub(super) run: PlatformRunId,
+    pub(super) epoch: i64,
+    pub(super) batch_no: i64,
+    pub(super) last_seq: i64,
+}
+
+pub(super) async fn append_count(
+    tx: &Transaction<'_>,
+    key: &CountKey,
+    counts: &Counts,
+    now: Time,
+) -> Result<(), db::Error> {
+    let statement = tx.prepare_cached(APPEND_COUNT).await?;
+    tx.execute(
+        &statement,
+        &[
+            &Day::of(now),
+            &key.run,
+            &key.last_seq,
+            &key.epoch,
+            &key.batch_no,
+            &counts.seen,
+            &counts.decided,
+            &counts.repeated,
+            &counts.quarantined,
+            &counts.other_runs,
+            &now,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn append_quarantine(
+    tx: &Transaction<'_>,
+    group: &str,
+    refused: &[Box<Refused>],
+    now: Time,
+    stamps: &Stamps,
+) -> Result<(), db::Error> {
+    let stamps = serde_json::to_string(stamps).expect("stamps are plain JSON");
+    for refusal in refused {
+        let offset = &refusal.origin_offset;
+        let envelope = refusal.event.as_ref().map(|event| &event.envelope);
+        let run = envelope.map(|envelope| envelope.platform_run_id);
+        let event_id = envelope.map(|envelope| envelope.event_id.to_string());
+        let statement = tx.prepare_cached(APPEND_QUARANTINE).await?;
+        tx.execute(
+            &statement,
+            &[
+                &Day::of(now),
+                &group,
+                &offset.stream.as_str(),
+                &offset.shard_id.0,
+                &offset.sequence_number.as_str(),
+                &run,
+                &event_id,
+                &refusal.code.as_str(),
+                &refusal.detail,
+                &now,
+                &stamps,
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,372 @@
+//! One run's worker: reads traffic, waits for context where it must, decides the prefix that it
+//! can, commits it with its position, and goes on.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::contracts::groups::DECISION;
+use crate::contracts::ready::Ready;
+use crate::domain::ids::{DecisionId, PlatformRunId};
+use crate::domain::keys::FlowKey;
+use crate::domain::offset::{Position, SequenceNumber, ShardRef};
+use crate::domain::time::Time;
+use crate::domain::vocabulary::EventClass;
+use crate::engine::bundle::CompiledBundle;
+use crate::engine::event::EventRecord;
+use crate::governance::counters::Counter;
+use crate::law;
+use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
+use crate::rtdl::decision::frames::{self, Found};
+use crate::rtdl::decision::position::RunPosition;
+use crate::rtdl::decision::state::RunState;
+use crate::rtdl::decision::store::{self, CountKey, Counts};
+use crate::rtdl::decision::{Error, Options, watermark};
+use crate::runtime::ground::Ground;
+use crate::runtime::guard::{self, Guarded, Refused};
+use crate::runtime::lease::{Lease, Settled};
+use crate::runtime::partitions::Partitions;
+use crate::substrate::bus::{BusRecord, ReadFrom, ReadLimit};
+use crate::substrate::db::Day;
+
+const READ_WAIT: Duration = Duration::from_millis(50);
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// Context is looked for again after 2, 4, 8, … ms, at most this.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(32);
+
+/// One record of a batch, in log order.
+enum Item {
+    Pending(Box<Pending>),
+    Refused(Box<Refused>),
+    Repeated,
+    OtherRun,
+}
+
+/// Items with their place, in log order.
+type Items = VecDeque<(SequenceNumber, Item)>;
+
+pub(super) struct Worker {
+    pub(super) ground: Ground,
+    pub(super) options: Options,
+    pub(super) bundle: Arc<CompiledBundle>,
+    pub(super) partitions: Partitions,
+    pub(super) ready: Ready,
+    /// The traffic shards of the basis.
+    pub(super) shards: Vec<ShardRef>,
+    /// The scopes of the context groups whose watermarks judge a missing part.
+    pub(super) context_scopes: BTreeSet<String>,
+    /// The run has ended: at the tip there is nothing more to come.
+    pub(super) is_over: Arc<AtomicBool>,
+    pub(super) lease: Lease,
+    pub(super) position: RunPosition,
+    pub(super) state: Option<RunState>,
+    pub(super) batch_no: i64,
+    pub(super) renewed: Instant,
+}
+
+impl Worker {
+    fn run(&self) -> &PlatformRunId {
+        &self.ready.pins.platform_run_id
+    }
+
+    /// Decides until stopped or until an ended run is drained; then releases the lease.
+    pub(super) async fn work(mut self, stop: CancellationToken) -> Result<(), Error> {
+        while !stop.is_cancelled() {
+            // Asked before the read: what is sent after the end is seen to be refused by the gate.
+            let was_over = self.is_over.load(Ordering::SeqCst);
+            let mut n_read = 0;
+            for shard in self.shards.clone() {
+                n_read += self.step(&shard, &stop).await?;
+            }
+            if n_read == 0 && was_over {
+                break;
+            }
+            if n_read == 0 {
+                self.renew().await?;
+            }
+        }
+        self.lease.release(&self.ground.db.get().await?).await?;
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        if self.renewed.elapsed() >= RENEW_EVERY {
+            self.lease.renew(&self.ground.db.get().await?, None).await?;
+            self.renewed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Reads one batch of a shard and works it off. Returns how many records it read.
+    async fn step(&mut self, shard: &ShardRef, stop: &CancellationToken) -> Result<usize, Error> {
+        let from = ReadFrom::Position(self.position.basis.position(shard).clone());
+        let limit = ReadLimit {
+            records_max: self.options.batch_records_max,
+            bytes_max: self.options.batch_bytes_max,
+            wait_max: READ_WAIT,
+        };
+        let read = self.ground.bus.read(shard.stream, &shard.shard_id, from, limit).await?;
+        self.ground.counters.set_lag(DECISION, shard, read.behind_tip);
+        if read.records.is_empty() {
+            return Ok(0);
+        }
+        let mut items = self.sort_out(shard, &read.records).await?;
+        let mut has_waited = false;
+        while !items.is_empty() {
+            let frames = self.decidable(&items, &mut has_waited, stop).await?;
+            let Some(frames) = frames else { return Ok(read.records.len()) };
+            self.decide_prefix(shard, &mut items, frames).await?;
+        }
+        Ok(read.records.len())
+    }
+
+    /// Guards the records and tells this run's new events from repeats and other runs.
+    async fn sort_out(&mut self, shard: &ShardRef, records: &[BusRecord]) -> Result<Items, Error> {
+        let mut items = Items::with_capacity(records.len());
+        for record in records {
+            let item = match guard::guard(shard, record) {
+                Ok(guarded) => self.item(shard, guarded).await?,
+                Err(refused) if self.is_ours(&refused) => Item::Refused(refused),
+                Err(_) => Item::OtherRun,
+            };
+            items.push_back((record.sequence_number.clone(), item));
+        }
+        Ok(items)
+    }
+
+    fn is_ours(&self, refused: &Refused) -> bool {
+        let run = refused.event.as_ref().map(|event| event.envelope.platform_run_id);
+        run == Some(*self.run())
+    }
+
+    async fn item(&mut self, shard: &ShardRef, guarded: Guarded) -> Result<Item, Error> {
+        if guarded.event.envelope.platform_run_id != *self.run() {
+            return Ok(Item::OtherRun);
+        }
+        let decision_id = DecisionId::of(self.run(), EventClass::Traffic, &guarded.event.envelope.event_id);
+        let event = match EventRecord::parse(&guarded.event) {
+            Ok(event) => event,
+            Err(cause) => return Ok(Item::Refused(Box::new(unparsable(guarded, &cause.to_string())))),
+        };
+        let state = self.warm(shard).await?;
+        if !state.meet(&decision_id) {
+            return Ok(Item::Repeated);
+        }
+        Ok(Item::Pending(Box::new(Pending {
+            decision_id,
+            origin_offset: guarded.origin_offset,
+            admitted_at: guarded.event.admitted_at,
+            event,
+        })))
+    }
+
+    /// The memory of this run, rebuilt from the log when there is none: most runs that a worker
+    /// looks at have long ended and need none.
+    async fn warm(&mut self, shard: &ShardRef) -> Result<&mut RunState, Error> {
+        if self.state.is_none() {
+            let (tips, basis) = (&self.ready.tips, &self.position.basis);
+            law!(L4, basis.position(shard).reaches(tips.position(shard)), "{shard} is behind its pinned tip");
+            let run = self.ready.pins.platform_run_id;
+            let rebuilt =
+                RunState::rebuild(&self.ground, &self.bundle, &run, tips, &self.shards, basis).await?;
+            self.state = Some(rebuilt);
+        }
+        Ok(self.state.as_mut().expect("it was set above"))
+    }
+
+    /// The frames of the longest prefix that may be decided: complete, or judged by the watermark.
+    /// Waits until that is at least one; `None` when told to stop meanwhile.
+    async fn decidable(
+        &mut self,
+        items: &Items,
+        has_waited: &mut bool,
+        stop: &CancellationToken,
+    ) -> Result<Option<VecDeque<Found>>, Error> {
+        let pending: Vec<(FlowKey, Time)> = items.iter().filter_map(|(_, item)| match item {
+            Item::Pending(pending) => {
+                let event = &pending.event;
+                let platform_run_id = event.pins.platform_run_id;
+                let key = FlowKey { platform_run_id, flow_id: event.flow_id.clone() };
+                Some((key, pending.admitted_at.plus_ms(self.options.join_wait_ms)))
+            }
+            _ => None,
+        }).collect();
+        let mut found = vec![Found::default(); pending.len()];
+        let mut look_again = Duration::from_millis(2);
+        loop {
+            let client = self.ground.db.get().await?;
+            // Before the frames: what the watermark covers is then in the frames, if it exists.
+            let watermark = watermark::read(&client, &self.context_scopes).await?;
+            look_up(&client, &pending, &mut found).await?;
+            drop(client);
+            let judged = |at: usize| watermark.is_some_and(|mark| mark >= pending[at].1);
+            let ready = (0..pending.len()).take_while(|at| found[*at].is_complete() || judged(*at));
+            let n_ready = ready.count();
+            if n_ready > 0 || pending.is_empty() {
+                found.truncate(n_ready);
+                return Ok(Some(found.into()));
+            }
+            if !*has_waited {
+                *has_waited = true;
+                self.ground.counters.add(&self.ready.pins, Counter::JoinWaitCount, 1);
+            }
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            self.renew().await?;
+            tokio::time::sleep(look_again).await;
+            look_again = (look_again * 2).min(LOOK_AGAIN_MAX);
+        }
+    }
+
+    /// Decides the events that have frames, with what stands between and after them up to the next
+    /// event that still waits, and commits.
+    async fn decide_prefix(
+        &mut self,
+        shard: &ShardRef,
+        items: &mut Items,
+        mut frames: VecDeque<Found>,
+    ) -> Result<(), Error> {
+        let now = self.ground.clock.now();
+        let mut position = self.position.clone();
+        let (mut decided, mut refused, mut counts) = (Vec::new(), Vec::new(), Counts::default());
+        while let Some((number, item)) = items.pop_front() {
+            match item {
+                Item::Pending(pending) => {
+                    let Some(found) = frames.pop_front() else {
+                        items.push_front((number, Item::Pending(pending)));
+                        break;
+                    };
+                    decided.push(self.decide(shard, &mut position, &pending, &found, now)?);
+                    counts.decided += 1;
+                }
+                Item::Refused(refusal) => {
+                    refused.push(refusal);
+                    counts.quarantined += 1;
+                }
+                Item::Repeated => counts.repeated += 1,
+                Item::OtherRun => counts.other_runs += 1,
+            }
+            counts.seen += 1;
+            position.advance(shard, Position::After(number));
+        }
+        law!(L11, counts.balance(), "a decision batch does not balance: {counts:?}");
+        self.commit(position, &decided, &refused, counts, now).await?;
+        self.count(&decided, counts);
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        shard: &ShardRef,
+        position: &mut RunPosition,
+        pending: &Pending,
+        found: &Found,
+        now: Time,
+    ) -> Result<Decided, Error> {
+        let deciding = Deciding {
+            bundle: &self.bundle,
+            stamps: &self.ground.stamps,
+            shard,
+        };
+        let state = self.state.as_mut().expect("a pending event warmed the memory");
+        deciding.decide(state, position, pending, found, now)
+    }
+
+    /// Submits the same rows until they are in (L4); a lost reply is settled by the position row.
+    async fn commit(
+        &mut self,
+        position: RunPosition,
+        decided: &[Decided],
+        refused: &[Box<Refused>],
+        counts: Counts,
+        now: Time,
+    ) -> Result<(), Error> {
+        const ATTEMPTS_MAX: u32 = 20;
+        let to = position.to_text();
+        let mut attempt = 0;
+        while let Err(error) = self.submit(&to, position.seq, decided, refused, counts, now).await {
+            let Some(cause) = error.as_db() else { return Err(error) };
+            attempt += 1;
+            if attempt >= ATTEMPTS_MAX || !(cause.is_retryable() || cause.outcome_unknown()) {
+                return Err(error);
+            }
+            tracing::warn!(run = %self.run(), attempt, error = %cause, "decision commit failed; settling");
+            tokio::time::sleep(Duration::from_millis(20 << attempt.min(6))).await;
+            if cause.outcome_unknown() {
+                let Ok(client) = self.ground.db.get().await else { continue };
+                if self.lease.settle(&client, &to).await? == Settled::Committed {
+                    break;
+                }
+            }
+        }
+        self.lease.moved(to);
+        self.position = position;
+        self.batch_no += 1;
+        self.renewed = Instant::now();
+        Ok(())
+    }
+
+    async fn submit(
+        &self,
+        to: &str,
+        last_seq: i64,
+        decided: &[Decided],
+        refused: &[Box<Refused>],
+        counts: Counts,
+        now: Time,
+    ) -> Result<(), Error> {
+        let mut client = self.ground.db.get().await?;
+        self.partitions.ensure(&client, Day::of(now)).await?;
+        let tx = client.transaction().await?;
+        store::append_decisions(&tx, self.run(), decided).await?;
+        store::append_quarantine(&tx, DECISION, refused, now, &self.ground.stamps).await?;
+        if counts.seen > counts.other_runs {
+            let (epoch, batch_no) = (self.lease.epoch, self.batch_no);
+            let key = CountKey { run: *self.run(), epoch, batch_no, last_seq };
+            store::append_count(&tx, &key, &counts, now).await?;
+        }
+        self.lease.advance(&tx, to, None).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn count(&self, decided: &[Decided], counts: Counts) {
+        let (counters, pins) = (&self.ground.counters, &self.ready.pins);
+        counters.add(pins, Counter::DecisionEmitted, decided.len() as u64);
+        counters.add(pins, Counter::InletQuarantined, u64::from(counts.quarantined.unsigned_abs()));
+        for reason in decided.iter().flat_map(|row| &row.degraded) {
+            counters.add_degraded(pins, reason, 1);
+        }
+    }
+}
+
+/// Looks the incomplete frames up; complete ones stay as they are.
+async fn look_up(
+    client: &crate::substrate::db::Client,
+    pending: &[(FlowKey, Time)],
+    found: &mut [Found],
+) -> Result<(), Error> {
+    let open: Vec<usize> = (0..pending.len()).filter(|at| !found[*at].is_complete()).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<FlowKey> = open.iter().map(|at| pending[*at].0.clone()).collect();
+    for (at, frame) in open.into_iter().zip(frames::read(client, &keys).await?) {
+        found[at] = frame;
+    }
+    Ok(())
+}
+
+fn unparsable(guarded: Guarded, cause: &str) -> Refused {
+    Refused {
+        origin_offset: guarded.origin_offset,
+        code: crate::contracts::code::Code::SchemaInvalid,
+        detail: cause.to_owned(),
+        event: Some(Box::new(guarded.event)),
+    }
+}
