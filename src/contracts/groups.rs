@@ -2,11 +2,15 @@
 
 use crate::domain::vocabulary::Stream;
 
+pub const CONTEXT_ARRIVAL_EVENTS: &str = "context_arrival_events";
+pub const CONTEXT_ARRIVAL_ENTITIES: &str = "context_arrival_entities";
+pub const CONTEXT_FLOW_ANCHOR: &str = "context_flow_anchor";
+
 /// The groups that write the join frame, each with its stream.
 pub const CONTEXT_GROUPS: &[(&str, Stream)] = &[
-    ("context_arrival_events", Stream::ArrivalEvents),
-    ("context_arrival_entities", Stream::ArrivalEntities),
-    ("context_flow_anchor", Stream::FlowAnchor),
+    (CONTEXT_ARRIVAL_EVENTS, Stream::ArrivalEvents),
+    (CONTEXT_ARRIVAL_ENTITIES, Stream::ArrivalEntities),
+    (CONTEXT_FLOW_ANCHOR, Stream::FlowAnchor),
 ];
 
 /// The archive writer, over every stream.

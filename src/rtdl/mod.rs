@@ -1,3 +1,5 @@
 //! Real time: from the bus to a decision.
 
+pub mod archive;
 pub mod decision;
+pub mod inlet;

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::offset::{Position, ShardRef};
 use crate::domain::time::Time;
 use crate::law;
+use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
-use crate::runtime::lease::{self, Lease, Settled};
+use crate::runtime::lease::{self, Lease};
 use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
 use crate::substrate::db::{self, Transaction};
 
@@ -40,7 +41,7 @@ impl From<db::DriverError> for Error {
 }
 
 impl Error {
-    fn as_db(&self) -> Option<&db::Error> {
+    pub(super) fn as_db(&self) -> Option<&db::Error> {
         match self {
             Error::Db(error) | Error::Lease(lease::Error::Db(error)) => Some(error),
             _ => None,
@@ -146,7 +147,11 @@ pub async fn run<H: Handler>(
         let batch = guarded(&shard, &read.records, read_at);
         let watermark = admitted_max(&batch).map(|at| at.minus_ms(options.late_bound_ms));
         let prepared = handler.prepare(&batch).await?;
-        commit(ground, &lease, &handler, &prepared, &to, watermark).await?;
+        let effects = Effects {
+            handler: &handler,
+            prepared: &prepared,
+        };
+        commit::commit(ground, &lease, &effects, &to, watermark).await?;
         lease.moved(to);
         handler.committed(&prepared);
     }
@@ -173,54 +178,19 @@ fn admitted_max(batch: &Batch) -> Option<Time> {
         .max()
 }
 
-/// Submits the same rows until they are in: a rolled-back transaction is sent again, an unknown
-/// outcome is settled by the position row.
-async fn commit<H: Handler>(
-    ground: &Ground,
-    lease: &Lease,
-    handler: &H,
-    prepared: &H::Prepared,
-    to: &str,
-    watermark: Option<Time>,
-) -> Result<(), Error> {
-    const ATTEMPTS_MAX: u32 = 20;
-    let mut attempt = 0;
-    loop {
-        let Err(error) = submit(ground, lease, handler, prepared, to, watermark).await else {
-            return Ok(());
-        };
-        let Some(cause) = error.as_db() else {
-            return Err(error);
-        };
-        attempt += 1;
-        if attempt >= ATTEMPTS_MAX || !(cause.is_retryable() || cause.outcome_unknown()) {
-            return Err(error);
-        }
-        tracing::warn!(group = handler.group(), attempt, error = %cause, "commit failed; settling");
-        tokio::time::sleep(Duration::from_millis(20 << attempt.min(6))).await;
-        if cause.outcome_unknown() {
-            let Ok(client) = ground.db.get().await else {
-                continue;
-            };
-            if lease.settle(&client, to).await? == Settled::Committed {
-                return Ok(());
-            }
-        }
-    }
+/// A prepared batch on its way in.
+struct Effects<'a, H: Handler> {
+    handler: &'a H,
+    prepared: &'a H::Prepared,
 }
 
-async fn submit<H: Handler>(
-    ground: &Ground,
-    lease: &Lease,
-    handler: &H,
-    prepared: &H::Prepared,
-    to: &str,
-    watermark: Option<Time>,
-) -> Result<(), Error> {
-    let mut client = ground.db.get().await?;
-    let tx = client.transaction().await?;
-    handler.write(&tx, prepared).await?;
-    lease.advance(&tx, to, watermark).await?;
-    tx.commit().await?;
-    Ok(())
+#[async_trait]
+impl<H: Handler> commit::Effects for Effects<'_, H> {
+    fn group(&self) -> &'static str {
+        self.handler.group()
+    }
+
+    async fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        self.handler.write(tx, self.prepared).await
+    }
 }

@@ -12,7 +12,7 @@ use crate::domain::offset::{ShardId, ShardRef};
 use crate::domain::vocabulary::Stream;
 use crate::runtime::consumer::{self, Error, Handler, Options};
 use crate::runtime::ground::Ground;
-use crate::runtime::lease::LeaseKey;
+use crate::runtime::lease::{Lease, LeaseKey};
 
 /// How often free shards are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,6 +31,32 @@ pub async fn run<F, H>(group: Group<F>, ground: Ground, stop: CancellationToken)
 where
     F: Fn(&ShardRef) -> H + Send + Sync,
     H: Handler + 'static,
+{
+    let (own, options) = (ground.clone(), group.options);
+    let members = Members {
+        name: group.name,
+        stream: group.stream,
+        consume: move |shard: ShardRef, lease: Lease, stop: CancellationToken| {
+            let (ground, handler) = (own.clone(), (group.handler)(&shard));
+            async move { consumer::run(&ground, shard, lease, handler, options, stop).await }
+        },
+    };
+    run_members(members, ground, stop).await;
+}
+
+/// A group whose members consume in their own way.
+pub struct Members<F> {
+    pub name: &'static str,
+    pub stream: Stream,
+    /// Consumes one leased shard until stopped, and releases the lease then.
+    pub consume: F,
+}
+
+/// As [`run`], for members of any kind.
+pub async fn run_members<F, C>(group: Members<F>, ground: Ground, stop: CancellationToken)
+where
+    F: Fn(ShardRef, Lease, CancellationToken) -> C + Send + Sync,
+    C: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let mut running: JoinSet<(ShardId, Result<(), Error>)> = JoinSet::new();
     let mut held: BTreeMap<ShardId, ()> = BTreeMap::new();
@@ -62,16 +88,16 @@ where
     }
 }
 
-async fn take_free<F, H>(
-    group: &Group<F>,
+async fn take_free<F, C>(
+    group: &Members<F>,
     ground: &Ground,
     stop: &CancellationToken,
     held: &mut BTreeMap<ShardId, ()>,
     running: &mut JoinSet<(ShardId, Result<(), Error>)>,
 ) -> Result<(), Error>
 where
-    F: Fn(&ShardRef) -> H + Send + Sync,
-    H: Handler + 'static,
+    F: Fn(ShardRef, Lease, CancellationToken) -> C + Send + Sync,
+    C: Future<Output = Result<(), Error>> + Send + 'static,
 {
     for shard in ground.bus.shards(group.stream).await? {
         if held.contains_key(&shard.shard_id) {
@@ -86,16 +112,10 @@ where
         let Some(lease) = key.take(&client, &ground.holder, "start").await? else {
             continue;
         };
-        let handler = (group.handler)(&shard_ref);
-        let (ground, options, stop) = (ground.clone(), group.options, stop.child_token());
-        held.insert(shard.shard_id.clone(), ());
-        running.spawn(async move {
-            let shard_id = shard_ref.shard_id.clone();
-            (
-                shard_id,
-                consumer::run(&ground, shard_ref, lease, handler, options, stop).await,
-            )
-        });
+        let shard_id = shard.shard_id.clone();
+        let consumed = (group.consume)(shard_ref, lease, stop.child_token());
+        held.insert(shard.shard_id, ());
+        running.spawn(async move { (shard_id, consumed.await) });
     }
     Ok(())
 }
