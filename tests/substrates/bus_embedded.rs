@@ -152,9 +152,9 @@ async fn a_log_larger_than_memory_tables_reads_trims_and_frees_its_space() {
         assert!(Instant::now() < deadline, "nothing was flushed");
         tokio::task::yield_now().await;
     }
-    let n_before = tables(dir.path());
     assert_eq!(trim(&bus, T0.plus_ms(90)).await, 90 * RECORDS);
-    while n_before / 2 < tables(dir.path()) {
+    // Of three tables of some 34 MB the last also holds records that stay.
+    while 45 << 20 < tables(dir.path()) {
         assert!(Instant::now() < deadline, "no space was freed");
         tokio::task::yield_now().await;
     }
