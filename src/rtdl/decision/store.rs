@@ -17,7 +17,11 @@ const APPEND_DECISIONS: &str = include_str!("sql/append_decisions.sql");
 const APPEND_COUNT: &str = include_str!("sql/append_count.sql");
 const APPEND_QUARANTINE: &str = include_str!("sql/append_quarantine.sql");
 
-pub(super) const TABLES: &[&str] = &["dla.decision", "dla.decision_count", "rtdl.inlet_quarantine"];
+pub(super) const TABLES: &[&str] = &[
+    "dla.decision",
+    "dla.decision_count",
+    "rtdl.inlet_quarantine",
+];
 
 /// What one transaction of a worker counted: seen = decided + repeated + quarantined + other_runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,7 +92,11 @@ async fn append_decisions(
     }
     let derived: Vec<(Day, &str, bool)> = decided.iter().map(derive).collect();
     // Collected before the await: a borrowing iterator held across it would not be Send.
-    let rows: Vec<Columns<'_>> = decided.iter().zip(&derived).map(|it| columns(run, it)).collect();
+    let rows: Vec<Columns<'_>> = decided
+        .iter()
+        .zip(&derived)
+        .map(|it| columns(run, it))
+        .collect();
     copy_in(tx, APPEND_DECISIONS, DECISION_TYPES, rows).await?;
     Ok(())
 }
@@ -118,7 +126,11 @@ fn columns<'a>(
 }
 
 fn derive(row: &Decided) -> (Day, &'static str, bool) {
-    (Day::of(row.decided_at), Outcome::as_str(row.outcome), !row.degraded.is_empty())
+    (
+        Day::of(row.decided_at),
+        Outcome::as_str(row.outcome),
+        !row.degraded.is_empty(),
+    )
 }
 
 /// Where a count row belongs: under which epoch, as the how-manieth batch.

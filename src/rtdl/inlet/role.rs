@@ -47,11 +47,11 @@ impl Inlet {
     /// Starts the groups. Stopped, each finishes the batch in hand and releases its leases.
     pub fn start(&self, tasks: &mut Tasks) {
         let partitions = Partitions::of(TABLES);
-        for &(name, stream) in CONTEXT_GROUPS {
+        for (name, stream) in CONTEXT_GROUPS {
             let (own, partitions) = (self.ground.clone(), partitions.clone());
             let group = Group {
                 name,
-                stream: *stream,
+                stream,
                 options: self.options.consumer,
                 handler: move |_: &ShardRef| {
                     handler::Inlet::new(own.clone(), name, partitions.clone())
