@@ -1,6 +1,12 @@
 //! The feature state against a naive reference that looks at every record for every event: random
 //! streams with ties, late and repeated times, labels before and after their events, eviction.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test: helpers may panic, and its size comes from the environment"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

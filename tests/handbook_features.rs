@@ -3,7 +3,13 @@
 //!
 //! `HANDBOOK_ROWS` raises the number of rows (all: 1504628).
 
-use std::collections::{BTreeMap, BTreeSet};
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test: helpers may panic, and its size comes from the environment"
+)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +24,7 @@ use fraudplat::domain::ids::{ManifestFingerprint, PlatformRunId, ScenarioRunId};
 use fraudplat::domain::keys::Pins;
 use fraudplat::domain::time::Time;
 use fraudplat::domain::vocabulary::Channel;
-use fraudplat::engine::{EventRecord, FeatureSet, FeatureState};
+use fraudplat::engine::{EventRecord, FeatureSet, FeatureState, FeatureVector};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// The eight, as the baseline has them, in the order of [`PUBLISHED`].
@@ -158,33 +164,12 @@ fn number(value: &Value) -> f64 {
     }
 }
 
-#[test]
-fn cents_round_half_to_even() {
-    for (amount, expect) in [
-        (57.16, 5_716),
-        (0.0, 0),
-        (0.125, 12),
-        (0.375, 38),
-        (1.005, 100),
-        (81.51, 8_151),
-        (1_024.0, 102_400),
-    ] {
-        assert_eq!(cents(amount), expect, "{amount}");
-    }
+fn rows_wanted() -> usize {
+    let given = std::env::var("HANDBOOK_ROWS").ok();
+    given.and_then(|it| it.parse().ok()).unwrap_or(100_000)
 }
 
-#[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "says that it skips, and what it measured"
-)]
-fn the_published_features_are_met() {
-    let Some(folder) = handbook() else {
-        eprintln!("skipped: no ../shared/data/handbook beside the repository");
-        return;
-    };
-    let given = std::env::var("HANDBOOK_ROWS").ok();
-    let n_rows = given.and_then(|it| it.parse().ok()).unwrap_or(100_000);
+fn events(folder: &Path, n_rows: usize) -> Vec<(i64, EventRecord)> {
     let pins = pins();
     let mut events = Vec::new();
     for batch in read(&folder.join("transactions.parquet")) {
@@ -205,27 +190,16 @@ fn the_published_features_are_met() {
             break;
         }
     }
-    let mut seconds: BTreeMap<(&str, Time), Vec<i64>> = BTreeMap::new();
-    for (id, event) in &events {
-        seconds
-            .entry((&event.customer_id, event.ts))
-            .or_default()
-            .push(*id);
-    }
-    let twins = seconds.into_values().filter(|it| it.len() > 1).flatten();
-    let twins: BTreeSet<i64> = twins.collect();
+    events
+}
 
-    let set = FeatureSet::compile("handbook.yaml", SET).unwrap();
-    let mut state = FeatureState::new(Arc::new(set));
-    let started = Instant::now();
-    let mut computed = Vec::with_capacity(events.len());
-    for (id, event) in &events {
-        state.apply_event(event).unwrap();
-        computed.push((*id, state.compute(event)));
-    }
-    let took: Duration = started.elapsed();
-    let computed: std::collections::HashMap<i64, _> = computed.into_iter().collect();
-
+/// Rows compared, and rows that differ.
+#[expect(clippy::print_stderr, reason = "names the first few that differ")]
+fn compare(
+    folder: &Path,
+    computed: &HashMap<i64, FeatureVector>,
+    twins: &BTreeSet<i64>,
+) -> (usize, usize) {
     let (mut compared, mut mismatched) = (0_usize, 0_usize);
     for batch in read(&folder.join("features.parquet")) {
         let ids = ints(&batch, "TRANSACTION_ID");
@@ -254,6 +228,58 @@ fn the_published_features_are_met() {
             }
         }
     }
+    (compared, mismatched)
+}
+
+#[test]
+fn cents_round_half_to_even() {
+    for (amount, expect) in [
+        (57.16, 5_716),
+        (0.0, 0),
+        (0.125, 12),
+        (0.375, 38),
+        (1.005, 100),
+        (81.51, 8_151),
+        (1_024.0, 102_400),
+    ] {
+        assert_eq!(cents(amount), expect, "{amount}");
+    }
+}
+
+#[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "says that it skips, and what it measured"
+)]
+fn the_published_features_are_met() {
+    let Some(folder) = handbook() else {
+        eprintln!("skipped: no ../shared/data/handbook beside the repository");
+        return;
+    };
+    let n_rows = rows_wanted();
+    let events = events(&folder, n_rows);
+    let mut seconds: BTreeMap<(&str, Time), Vec<i64>> = BTreeMap::new();
+    for (id, event) in &events {
+        seconds
+            .entry((&event.customer_id, event.ts))
+            .or_default()
+            .push(*id);
+    }
+    let twins = seconds.into_values().filter(|it| it.len() > 1).flatten();
+    let twins: BTreeSet<i64> = twins.collect();
+
+    let set = FeatureSet::compile("handbook.yaml", SET).unwrap();
+    let mut state = FeatureState::new(Arc::new(set));
+    let started = Instant::now();
+    let mut computed = Vec::with_capacity(events.len());
+    for (id, event) in &events {
+        state.apply_event(event).unwrap();
+        computed.push((*id, state.compute(event)));
+    }
+    let took: Duration = started.elapsed();
+    let computed: HashMap<i64, _> = computed.into_iter().collect();
+
+    let (compared, mismatched) = compare(&folder, &computed, &twins);
     eprintln!(
         "{compared} rows compared, {} exempt, {mismatched} mismatched; {} ns per event, {} MB of state, {} keys",
         twins.len(),

@@ -60,7 +60,9 @@ impl Value {
                             Some('}') => break,
                             Some(it) if it != '{' => name.push(it),
                             _ => {
-                                return Err(format!("`{text}` opens a brace and does not close it"));
+                                return Err(format!(
+                                    "`{text}` opens a brace and does not close it"
+                                ));
                             }
                         }
                     }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::contracts::decision::{ChainLink, record_hash};
+use crate::contracts::decision::{ChainLink, ChainRecord};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::rtdl::audit::Error;
@@ -74,18 +74,12 @@ fn report(run: &PlatformRunId, chain: ChainLink, broken: Option<Broken>) -> Chai
 }
 
 fn step(chain: ChainLink, record: &StoredDecision) -> Result<ChainLink, &'static str> {
-    if record.seq != chain.seq + 1 {
-        return Err("the records before it are missing");
-    }
-    if record_hash(&record.body) != record.body_hash {
-        return Err("its body does not hash to body_hash");
-    }
-    if record_hash(&record.evidence) != record.evidence_hash {
-        return Err("its evidence does not hash to evidence_hash");
-    }
-    let next = chain.next(&record.body_hash, &record.evidence_hash);
-    if next.link != record.link {
-        return Err("its link does not follow from the one before");
-    }
-    Ok(next)
+    chain.check(&ChainRecord {
+        seq: record.seq,
+        body: &record.body,
+        evidence: &record.evidence,
+        body_hash: record.body_hash,
+        evidence_hash: record.evidence_hash,
+        link: record.link,
+    })
 }
