@@ -1,6 +1,5 @@
 //! Real time: from the bus to a decision.
 
 pub mod archive;
-pub mod audit;
 pub mod decision;
 pub mod inlet;
