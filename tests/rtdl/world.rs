@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::postgres::{self, TestDb};
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
@@ -36,6 +36,8 @@ pub(crate) struct World {
 
 /// A world with two shards a stream.
 pub(crate) async fn world() -> World {
+    // What goes wrong in a task is said there only; `cargo test` shows it with the failed test.
+    drop(tracing_subscriber::fmt().with_test_writer().try_init());
     let db = postgres::fresh_database().await;
     let dir = tempfile::tempdir().unwrap();
     let stream = |stream: &Stream| StreamOptions {
