@@ -13,8 +13,8 @@ fn main() {
 
 /// What the builder says it is, else the git revision, else the package's version.
 fn release() -> String {
-    if let Ok(release) = std::env::var("FRAUDPLAT_RELEASE") {
-        return release;
+    if let Some(release) = std::env::var_os("FRAUDPLAT_RELEASE") {
+        return release.to_string_lossy().into_owned();
     }
     let git = Command::new("git").args(["rev-parse", "HEAD"]).output();
     let revision = git.ok().filter(|output| output.status.success());

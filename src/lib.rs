@@ -24,3 +24,9 @@ pub mod ingress;
 
 /// Real time: from the bus to a decision.
 pub mod rtdl;
+
+/// Balances a run: the oracle of every storm.
+pub mod reconcile;
+
+/// Profile, wiring, command line.
+pub mod app;

@@ -13,5 +13,6 @@ mod profile;
 mod progress;
 mod roles;
 mod run;
+mod secrets;
 
 pub use run::run;

@@ -172,6 +172,41 @@ impl ChainLink {
     }
 }
 
+/// A stored record of a chain, with what it says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainRecord<'a> {
+    pub seq: i64,
+    /// Canonical CBOR.
+    pub body: &'a [u8],
+    pub evidence: &'a [u8],
+    pub body_hash: Digest,
+    pub evidence_hash: Digest,
+    pub link: Digest,
+}
+
+impl ChainLink {
+    /// The link of `record`, if it is what it says it is and follows this one.
+    ///
+    /// # Errors
+    /// Why it does not, as the end of a sentence about the record.
+    pub fn check(&self, record: &ChainRecord<'_>) -> Result<ChainLink, &'static str> {
+        if record.seq != self.seq + 1 {
+            return Err("the records before it are missing");
+        }
+        if record_hash(record.body) != record.body_hash {
+            return Err("its body does not hash to body_hash");
+        }
+        if record_hash(record.evidence) != record.evidence_hash {
+            return Err("its evidence does not hash to evidence_hash");
+        }
+        let next = self.next(&record.body_hash, &record.evidence_hash);
+        if next.link != record.link {
+            return Err("its link does not follow from the one before");
+        }
+        Ok(next)
+    }
+}
+
 /// The hash of a body's or an evidence's canonical bytes.
 #[must_use]
 pub fn record_hash(bytes: &[u8]) -> Digest {

@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 
-use crate::contracts::decision::{ChainLink, record_hash};
+use crate::contracts::decision::{ChainLink, ChainRecord};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
-use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::rtdl::audit::Error;
+use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::substrate::db::Db;
 
 const PAGE: i64 = 2_000;
@@ -51,7 +51,11 @@ pub async fn verify(
             match step(chain, record) {
                 Ok(next) => chain = next,
                 Err(why) => {
-                    let broken = Broken { seq: record.seq, decision_id: record.decision_id, why };
+                    let broken = Broken {
+                        seq: record.seq,
+                        decision_id: record.decision_id,
+                        why,
+                    };
                     return Ok(report(run, chain, Some(broken)));
                 }
             }
@@ -61,22 +65,21 @@ pub async fn verify(
 }
 
 fn report(run: &PlatformRunId, chain: ChainLink, broken: Option<Broken>) -> ChainReport {
-    ChainReport { platform_run_id: *run, verified: chain.seq, head: chain.link, broken }
+    ChainReport {
+        platform_run_id: *run,
+        verified: chain.seq,
+        head: chain.link,
+        broken,
+    }
 }
 
 fn step(chain: ChainLink, record: &StoredDecision) -> Result<ChainLink, &'static str> {
-    if record.seq != chain.seq + 1 {
-        return Err("the records before it are missing");
-    }
-    if record_hash(&record.body) != record.body_hash {
-        return Err("its body does not hash to body_hash");
-    }
-    if record_hash(&record.evidence) != record.evidence_hash {
-        return Err("its evidence does not hash to evidence_hash");
-    }
-    let next = chain.next(&record.body_hash, &record.evidence_hash);
-    if next.link != record.link {
-        return Err("its link does not follow from the one before");
-    }
-    Ok(next)
+    chain.check(&ChainRecord {
+        seq: record.seq,
+        body: &record.body,
+        evidence: &record.evidence,
+        body_hash: record.body_hash,
+        evidence_hash: record.evidence_hash,
+        link: record.link,
+    })
 }

@@ -53,7 +53,7 @@ impl Inlet {
     /// Starts the groups. Stopped, each finishes the batch in hand and releases its leases.
     pub fn start(&self, tasks: &mut Tasks) {
         let partitions = Partitions::of(TABLES);
-        for &(name, stream) in CONTEXT_GROUPS {
+        for (name, stream) in CONTEXT_GROUPS {
             let (own, partitions) = (self.ground.clone(), partitions.clone());
             let group = Group {
                 name,

@@ -1,0 +1,67 @@
+//! `fraudplat features check` and `policy check`: reads a file, names every fault with its place.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::app::bundles::shipped;
+use crate::app::cli::{Check, CheckFile};
+use crate::app::commands::Refusal;
+use crate::app::commands::table::table;
+use crate::app::output::Output;
+use crate::app::run::DONE;
+use crate::contracts::code::Code;
+use crate::engine::{Diagnostic, FeatureSet, Policy};
+
+pub(crate) fn features(command: &Check, output: &Output) -> anyhow::Result<u8> {
+    let Check::Check(asked) = command;
+    let (name, text) = read(&asked.file)?;
+    let set = FeatureSet::compile(&name, &text).map_err(|found| refusal(&found))?;
+    let names: Vec<(String, String)> = set
+        .features()
+        .map(|(name, kind)| (name.to_owned(), format!("{kind:?}").to_lowercase()))
+        .collect();
+    output.result(&names, |names| {
+        let rows = names
+            .iter()
+            .map(|(name, kind)| vec![name.clone(), kind.clone()]);
+        format!(
+            "{} is in order\n\n{}",
+            asked.file.display(),
+            table(&["FEATURE", "TYPE"], rows, &[])
+        )
+    });
+    Ok(DONE)
+}
+
+pub(crate) fn policy(command: &Check, output: &Output) -> anyhow::Result<u8> {
+    let Check::Check(asked) = command;
+    let set = feature_set(asked)?;
+    let (name, text) = read(&asked.file)?;
+    let compiled = Policy::compile_against(&name, &text, Some(&set));
+    compiled.map_err(|found| refusal(&found))?;
+    output.line(format!("{} is in order", asked.file.display()));
+    Ok(DONE)
+}
+
+fn feature_set(asked: &CheckFile) -> anyhow::Result<FeatureSet> {
+    let (name, text) = match &asked.features {
+        Some(file) => read(file)?,
+        None => {
+            let (text, name) = shipped("bundles/baseline/feature_set.yaml")?;
+            (name, text)
+        }
+    };
+    Ok(FeatureSet::compile(&name, &text).map_err(|found| refusal(&found))?)
+}
+
+fn read(file: &Path) -> anyhow::Result<(String, String)> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    Ok((file.display().to_string(), text))
+}
+
+fn refusal(found: &[Diagnostic]) -> Refusal {
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    Refusal::new(Code::BundleInvalid, format!("\n{}", lines.join("\n")))
+}

@@ -1,0 +1,122 @@
+//! `fraudplat replay decision`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+
+use crate::app::cli::{Replay, ReplayDecision};
+use crate::app::commands::table::grouped;
+use crate::app::commands::{Call, Refusal, parse_run};
+use crate::app::run::{DONE, REFUSED};
+use crate::contracts::code::Code;
+use crate::domain::ids::{DecisionId, PlatformRunId};
+use crate::domain::vocabulary::FactType;
+use crate::governance::facts;
+use crate::rtdl::audit::{self, ReplayReport, StoredDecision};
+
+pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
+    let Replay::Decision(asked) = command;
+    if !call.profile.archive.enabled {
+        let detail = "this profile keeps no archive, and replay reads nothing else";
+        return Err(Refusal::new(Code::ArchiveRequired, detail).into());
+    }
+    let report = Box::pin(compare(call, select(call, asked).await?)).await?;
+    call.output.result(&report, shown);
+    Ok(if report.mismatched == 0 {
+        DONE
+    } else {
+        REFUSED
+    })
+}
+
+async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<StoredDecision>> {
+    let found = match &asked.run {
+        Some(run) => {
+            audit::sample(&call.ground.db, &parse_run(run)?, asked.sample, asked.seed).await
+        }
+        None => {
+            let ids = asked.ids.iter().map(|id| id.parse::<DecisionId>());
+            let ids = ids
+                .collect::<Result<Vec<_>, _>>()
+                .context("reading the decision ids")?;
+            audit::find(&call.ground.db, &ids).await
+        }
+    };
+    found.map_err(refusal)
+}
+
+/// Replays decisions of any number of runs.
+pub(crate) async fn compare(
+    call: &Call,
+    decisions: Vec<StoredDecision>,
+) -> anyhow::Result<ReplayReport> {
+    let mut by_run: BTreeMap<PlatformRunId, Vec<StoredDecision>> = BTreeMap::new();
+    for decision in decisions {
+        by_run.entry(decision.run).or_default().push(decision);
+    }
+    let mut total = ReplayReport::default();
+    for (run, decisions) in by_run {
+        let output = call.output.clone();
+        let progress = move |done, total| output.progress("replaying", done, total);
+        let replayed = Box::pin(audit::replay(&call.ground, &decisions, &progress)).await;
+        let report = match replayed {
+            Ok(report) => report,
+            Err(error) => {
+                if error.code() == Code::ReplayBasisMismatch {
+                    say_mismatch(call, &run, &error.to_string()).await?;
+                }
+                return Err(refusal(error));
+            }
+        };
+        total.compared += report.compared;
+        total.mismatched += report.mismatched;
+        total.mismatches.extend(report.mismatches);
+    }
+    Ok(total)
+}
+
+/// Archive and evidence disagree: an anomaly that stays on record.
+async fn say_mismatch(call: &Call, run: &PlatformRunId, detail: &str) -> anyhow::Result<()> {
+    let ground = call.ground.acting_as("svc:replay");
+    let run_text = run.to_string();
+    let fact = ground.fact(
+        FactType::ReplayBasisMismatch,
+        &[&run_text, detail],
+        Some(*run),
+    );
+    let mut client = ground.db.get().await?;
+    let tx = client.transaction().await?;
+    facts::append(&tx, &[fact]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn refusal(error: audit::Error) -> anyhow::Error {
+    match error.code() {
+        Code::SubstrateUnavailable => error.into(),
+        code => Refusal::new(code, error.to_string()).into(),
+    }
+}
+
+fn shown(report: &ReplayReport) -> String {
+    let compared = grouped(report.compared.cast_signed());
+    if report.mismatched == 0 {
+        return format!("{compared} decisions recomputed from the archive: equal byte for byte");
+    }
+    let lines = report.mismatches.iter().take(20).flat_map(|mismatch| {
+        let head = format!("{} (seq {})", mismatch.decision_id, mismatch.seq);
+        let fields = mismatch.fields.iter().map(|field| {
+            format!(
+                "  {}: stored {}, recomputed {}",
+                field.field, field.stored, field.recomputed
+            )
+        });
+        std::iter::once(head).chain(fields).collect::<Vec<_>>()
+    });
+    let lines: Vec<String> = lines.collect();
+    format!(
+        "{} of {compared} decisions differ\n{}",
+        report.mismatched,
+        lines.join("\n")
+    )
+}

@@ -1,0 +1,128 @@
+//! `fraudplat sr run`.
+
+use serde::Serialize;
+
+use crate::app::bundles::shipped;
+use crate::app::cli::{Sr, SrRun};
+use crate::app::commands::table::grouped;
+use crate::app::commands::{Call, Refusal};
+use crate::app::run::DONE;
+use crate::contracts::code::Code;
+use crate::contracts::ready::WorldFacts;
+use crate::domain::ids::{ManifestFingerprint, PlatformRunId};
+use crate::domain::vocabulary::SourceType;
+use crate::ingress::sr::{NewRun, Pinned, create};
+use crate::ingress::world::{Plan, Selection, World, materialise};
+
+/// What `sr run --json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Created {
+    pub(crate) platform_run_id: PlatformRunId,
+    pub(crate) scenario_run_id: String,
+    pub(crate) manifest_fingerprint: ManifestFingerprint,
+    pub(crate) run_facts_ref: String,
+    pub(crate) run_facts_digest: String,
+    pub(crate) existed: bool,
+    pub(crate) world: Option<WorldFacts>,
+}
+
+pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
+    let Sr::Run(asked) = command;
+    let created = Box::pin(pin(call, asked)).await?;
+    call.output.result(&created, |created| {
+        let world = created.world.as_ref().map_or_else(
+            || "  live: events come from outside, without end".to_owned(),
+            |world| {
+                format!(
+                    "  {} payments, {} arrivals, {} … {}",
+                    grouped(world.payments_count),
+                    grouped(world.arrivals_count),
+                    world.first_ts,
+                    world.last_ts
+                )
+            },
+        );
+        let state = if created.existed {
+            "READY before"
+        } else {
+            "READY"
+        };
+        format!(
+            "{}\n{world}\n  {state}; facts in {}\nnext: fraudplat wsp stream --run {}",
+            created.platform_run_id, created.run_facts_ref, created.platform_run_id
+        )
+    });
+    Ok(DONE)
+}
+
+/// Pins the run that was asked for.
+pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
+    let (manifest_fingerprint, name, world) = match (&asked.live, &asked.dataset) {
+        (Some(name), _) => {
+            let tenant = call.profile.semantics.tenant_id.as_ref();
+            (
+                ManifestFingerprint::of_live(tenant, name),
+                name.clone(),
+                None,
+            )
+        }
+        (None, Some(dataset)) => {
+            let plan = plan(call, asked, dataset)?;
+            let name = plan.name().to_owned();
+            let world = Box::pin(build(call, plan)).await?;
+            (world.manifest_fingerprint, name, Some(world.facts))
+        }
+        (None, None) => anyhow::bail!("give --dataset and --mapping, or --live"),
+    };
+    let new = NewRun {
+        manifest_fingerprint,
+        name,
+        label: asked.label.clone(),
+        tenant_id: call.profile.semantics.tenant_id.clone(),
+        semantic_digest: call.profile.semantic_digest(),
+        world,
+    };
+    let mut ground = call.ground.acting_as("human:cli");
+    ground.actor.source_type = SourceType::Human;
+    Ok(created(create(&ground, &new).await?))
+}
+
+fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result<Plan> {
+    let mapping = asked.mapping.as_deref().unwrap_or_default();
+    let selection = Selection {
+        limit: asked.limit.map(i64::unsigned_abs),
+    };
+    let dataset = call.path(dataset);
+    let path = call.path(std::path::Path::new(mapping));
+    let plan = if path.exists() {
+        Plan::read(&path, &dataset, selection)
+    } else {
+        let (text, name) = shipped(&format!("mappings/{mapping}.yaml")).map_err(|_| {
+            let detail =
+                format!("there is no file `{mapping}` and no shipped mapping of this name");
+            Refusal::new(Code::MappingInvalid, detail)
+        })?;
+        Plan::parse(&name, text, &dataset, selection)
+    };
+    plan.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+}
+
+async fn build(call: &Call, plan: Plan) -> anyhow::Result<World> {
+    let output = call.output.clone();
+    let progress = move |done, total| output.progress("building the world", done, total);
+    let built = Box::pin(materialise(call.ground.objects.as_ref(), plan, progress)).await;
+    built.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+}
+
+fn created(pinned: Pinned) -> Created {
+    let pins = pinned.facts.pins;
+    Created {
+        platform_run_id: pins.platform_run_id,
+        scenario_run_id: pins.scenario_run_id.to_string(),
+        manifest_fingerprint: pins.manifest_fingerprint,
+        run_facts_ref: pinned.ready.run_facts_ref,
+        run_facts_digest: pinned.ready.run_facts_digest.to_string(),
+        existed: pinned.existed,
+        world: pinned.facts.world,
+    }
+}

@@ -1,0 +1,185 @@
+//! The one port of a process: what every role offers, health, metrics, progress, and the commands
+//! that other shells ask of the owner.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use clap::Parser;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::cli::Cli;
+use crate::app::commands::{self, Call};
+use crate::app::output::{Frame, Output};
+use crate::app::owner::Asked;
+use crate::app::profile::Profile;
+use crate::app::{progress, run};
+use crate::contracts::code::Code;
+use crate::contracts::problem::{CONTENT_TYPE, Problem};
+use crate::domain::ids::PlatformRunId;
+use crate::runtime::archive::Flush;
+use crate::runtime::ground::Ground;
+
+/// What the port's own routes stand on.
+pub(crate) struct Port {
+    pub(crate) ground: Ground,
+    pub(crate) profile: Profile,
+    /// Rung to have archive and receipts written out now.
+    pub(crate) flush: Flush,
+    /// The secret of the data directory: who reads it may command this process.
+    pub(crate) owner_token: String,
+    /// Where this process listens.
+    pub(crate) addr: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Frames that a slow reader of a command may lag behind.
+const FRAMES_MAX: usize = 1_024;
+
+/// The routes that belong to no role.
+pub(crate) fn router(port: Arc<Port>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/v1/runs/{run}/progress", get(run_progress))
+        .route("/v1/runs/{run}/flush", post(flush))
+        .route("/v1/commands", post(command))
+        .with_state(port)
+        .fallback(|| async {
+            problem(
+                404,
+                Code::NotFound,
+                "no such path; /openapi.json lists them",
+            )
+        })
+}
+
+/// Ready means that the database answers.
+async fn ready(State(port): State<Arc<Port>>) -> Response {
+    match port.ground.db.get().await {
+        Ok(_) => "ready".into_response(),
+        Err(error) => problem(503, Code::SubstrateUnavailable, error.to_string()),
+    }
+}
+
+async fn metrics(State(port): State<Arc<Port>>) -> Response {
+    let text = port.ground.counters.render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) -> Response {
+    let run: PlatformRunId = match run.parse() {
+        Ok(run) => run,
+        Err(error) => return problem(404, Code::RunUnknown, format!("{error}")),
+    };
+    match progress::read(&port.ground, &run).await {
+        Ok(Some(progress)) => Json(progress).into_response(),
+        Ok(None) => problem(404, Code::RunUnknown, format!("there is no run {run}")),
+        Err(error) => problem(500, Code::Internal, format!("{error:#}")),
+    }
+}
+
+async fn flush(State(port): State<Arc<Port>>) -> StatusCode {
+    port.flush.ask();
+    StatusCode::ACCEPTED
+}
+
+/// Carries out a command and streams what it says, a frame a line; the last is its exit code.
+async fn command(
+    State(port): State<Arc<Port>>,
+    headers: HeaderMap,
+    Json(asked): Json<Asked>,
+) -> Response {
+    let expected = format!("Bearer {}", port.owner_token);
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .map(|value| value.as_bytes());
+    // Hashes are compared, so that time tells nothing of the token.
+    let is_owner = given.map(blake3::hash) == Some(blake3::hash(expected.as_bytes()));
+    if !is_owner {
+        return problem(
+            401,
+            Code::Unauthorised,
+            "commands take the token in run/owner.token",
+        );
+    }
+    let (frames, receiver) = mpsc::channel::<Frame>(FRAMES_MAX);
+    tokio::spawn(carry_out(port, asked, frames));
+    let lines = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let lines = futures::StreamExt::map(lines, |frame| {
+        let mut line = serde_json::to_vec(&frame).unwrap_or_default();
+        line.push(b'\n');
+        Ok::<_, std::convert::Infallible>(line)
+    });
+    Body::from_stream(lines).into_response()
+}
+
+async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
+    // The asker hangs up: the command is told to stop.
+    let stop = port.stop.child_token();
+    let (gone, watched) = (frames.clone(), stop.clone());
+    tokio::spawn(async move {
+        gone.closed().await;
+        watched.cancel();
+    });
+    let speaking = frames.clone();
+    let cli = Cli::try_parse_from(&asked.args);
+    let json = cli.as_ref().is_ok_and(|cli| cli.json);
+    let output = Output::new(json, move |frame| {
+        // Progress may be skipped when the reader lags; lines are waited for.
+        let is_progress = matches!(frame, Frame::Progress { .. });
+        if let Err(mpsc::error::TrySendError::Full(frame)) = speaking.try_send(frame)
+            && !is_progress
+        {
+            let speaking = speaking.clone();
+            tokio::task::block_in_place(move || drop(speaking.blocking_send(frame)));
+        }
+    });
+    let code = match cli {
+        Ok(cli) => Box::pin(run_command(&port, cli, &asked, &output, stop)).await,
+        Err(usage) => {
+            output.note(usage.to_string());
+            2
+        }
+    };
+    drop(frames.send(Frame::Exit { code }).await);
+}
+
+async fn run_command(
+    port: &Port,
+    cli: Cli,
+    asked: &Asked,
+    output: &Output,
+    stop: CancellationToken,
+) -> u8 {
+    let Some(command) = cli.command else { return 2 };
+    let call = Call {
+        profile: port.profile.clone(),
+        ground: port.ground.clone(),
+        flush: Some(port.flush.clone()),
+        gate_addr: Some(port.addr.clone()),
+        cwd: asked.cwd.clone(),
+        data_dir: port.data_dir.clone(),
+        output: output.clone(),
+        stop,
+    };
+    match Box::pin(commands::run(&call, command)).await {
+        Ok(code) => code,
+        Err(error) => run::report(output, &error),
+    }
+}
+
+/// A problem document as a response.
+pub(crate) fn problem(status: u16, code: Code, detail: impl Into<String>) -> Response {
+    let body = serde_json::to_vec(&Problem::new(status, code, detail)).unwrap_or_default();
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
+}

@@ -1,0 +1,289 @@
+//! Every service role in one process on one port: created before one is started, drained in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::http::{self, Port};
+use crate::app::output::Output;
+use crate::app::platform::{self, Platform};
+use crate::app::{bundles, progress, secrets};
+use crate::contracts::bundle::Bundle;
+use crate::domain::offset::Basis;
+use crate::engine::CompiledBundle;
+use crate::ingress::ig::{self, Ig};
+use crate::rtdl::archive::{self, Archive};
+use crate::rtdl::audit;
+use crate::rtdl::decision::{self, Decision};
+use crate::rtdl::inlet::{self, Inlet};
+use crate::runtime::archive::Flush;
+use crate::runtime::ground::Ground;
+use crate::runtime::outbox;
+use crate::substrate::tasks::Tasks;
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// As the profile says: a service.
+    Profile,
+    /// Wherever there is room: a command that brings its own roles.
+    Any,
+}
+
+/// Roles that run in this process.
+pub(crate) struct Running {
+    /// The ground under the policy in force.
+    pub(crate) ground: Ground,
+    pub(crate) addr: SocketAddr,
+    pub(crate) flush: Flush,
+    /// Stopped first: nothing new comes in.
+    ingress: Tasks,
+    /// Stopped when they have passed what came in.
+    consumers: Tasks,
+    server: Tasks,
+}
+
+/// How long a drain waits for the consumers to pass what was admitted.
+const DRAIN_MAX: Duration = Duration::from_secs(600);
+const TRIM_EVERY: Duration = Duration::from_secs(300);
+
+/// Creates every role, then starts them, then listens.
+///
+/// # Errors
+/// A bundle that does not compile, a port that is taken.
+pub(crate) async fn start(
+    platform: &Platform,
+    stop: &CancellationToken,
+    listen: Listen,
+) -> anyhow::Result<Running> {
+    let profile = &platform.profile;
+    let (bundle, files) = bundles::sources(profile.decision.bundle_dir.as_deref())?;
+    let compiled = bundles::compile(&bundle, &files)?;
+    let ground = under(platform, &bundle);
+    bundles::store(&ground, &bundle).await?;
+    let flush = Flush::default();
+    let mut ingress = Tasks::new(CancellationToken::new());
+    let mut consumers = Tasks::new(CancellationToken::new());
+
+    let token_key = secrets::token_key(&platform.data_dir, platform.entropy.as_ref())?;
+    let entropy = platform.entropy.clone();
+    let gate = Ig::create(gate_options(platform), ground.clone(), entropy, token_key)?;
+    let inlet = Inlet::create(inlet_options(platform), &ground);
+    let archive = Archive::create(archive::Options::default(), &ground, flush.clone());
+    let decision = decision_role(platform, &ground, compiled);
+
+    gate.start(&mut ingress);
+    let (db, bus) = (ground.db.clone(), ground.bus.clone());
+    consumers.spawn("outbox", outbox::relay(db, bus, consumers.stop_token()));
+    inlet.start(&mut consumers);
+    if profile.archive.enabled {
+        archive.start(&mut consumers);
+    }
+    decision.start(&mut consumers);
+    let bus = platform.bus.clone();
+    let clock = ground.clock.clone();
+    let trim_stop = consumers.stop_token();
+    consumers.spawn("retention", async move {
+        while !trim_stop.is_cancelled() {
+            if let Err(error) = bus.trim(clock.now()).await {
+                tracing::warn!(error = %error, "retention failed; it tries again");
+            }
+            drop(tokio::time::timeout(TRIM_EVERY, trim_stop.cancelled()).await);
+        }
+    });
+
+    let mut running = Running {
+        ground,
+        addr: bind_addr(platform, listen),
+        flush,
+        ingress,
+        consumers,
+        server: Tasks::default(),
+    };
+    running.listen(platform, stop, gate).await?;
+    Ok(running)
+}
+
+fn under(platform: &Platform, bundle: &Bundle) -> Ground {
+    let slot = &platform.profile.semantics.bundle_slot;
+    platform::under_policy(&platform.ground, &bundle.policy_digest(), slot)
+}
+
+fn bind_addr(platform: &Platform, listen: Listen) -> SocketAddr {
+    let mut addr = platform.profile.http.bind;
+    if listen == Listen::Any {
+        addr.set_port(0);
+    }
+    addr
+}
+
+fn gate_options(platform: &Platform) -> ig::Options {
+    let semantics = &platform.profile.semantics;
+    ig::Options {
+        dedupe_horizon_days: semantics.dedupe_horizon_days,
+        ..ig::Options::default()
+    }
+}
+
+fn inlet_options(platform: &Platform) -> inlet::Options {
+    let mut options = inlet::Options::default();
+    options.consumer.late_bound_ms = platform.profile.semantics.late_bound_ms;
+    options
+}
+
+fn decision_role(
+    platform: &Platform,
+    ground: &Ground,
+    bundle: Arc<CompiledBundle>,
+) -> Arc<Decision> {
+    let options = decision::Options {
+        batch_records_max: 1_000,
+        batch_bytes_max: 4 << 20,
+        join_wait_ms: platform.profile.semantics.join_wait_ms,
+    };
+    Decision::create(options, ground.clone(), bundle)
+}
+
+impl Running {
+    /// Binds the port, announces it in the data directory, serves.
+    async fn listen(
+        &mut self,
+        platform: &Platform,
+        stop: &CancellationToken,
+        gate: Arc<Ig>,
+    ) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(self.addr).await.with_context(|| {
+            format!(
+                "listening on {}; --profile has another http.bind",
+                self.addr
+            )
+        })?;
+        self.addr = listener.local_addr()?;
+        let port = Port {
+            ground: self.ground.clone(),
+            profile: platform.profile.clone(),
+            flush: self.flush.clone(),
+            owner_token: secrets::owner_token(&platform.data_dir)?,
+            addr: self.addr.to_string(),
+            data_dir: platform.data_dir.path().to_owned(),
+            stop: stop.clone(),
+        };
+        let router = gate
+            .router()
+            .merge(audit::http::router(self.ground.clone()))
+            .merge(http::router(Arc::new(port)));
+        let listener = listener.tap_io(|socket| {
+            // Small answers must not wait for more (LIMITS: count hops).
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(error = %error, "TCP_NODELAY was not set");
+            }
+        });
+        let stopped = self.server.stop_token();
+        self.server.spawn("http", async move {
+            let served =
+                axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(error = %error, "the HTTP server ended");
+            }
+        });
+        platform.data_dir.announce(&self.addr.to_string())?;
+        Ok(())
+    }
+
+    /// Takes nothing more in, waits until everyone has passed what there is, writes out what is
+    /// held, releases the leases, stops.
+    ///
+    /// # Errors
+    /// A task that panicked, or consumers that do not pass.
+    pub(crate) async fn drain(self, output: &Output) -> anyhow::Result<()> {
+        let Running {
+            ground,
+            flush,
+            ingress,
+            consumers,
+            server,
+            ..
+        } = self;
+        ingress.stop_token().cancel();
+        ingress.join().await?;
+        settle(&ground, &flush, output).await?;
+        consumers.stop_token().cancel();
+        consumers.join().await?;
+        server.stop_token().cancel();
+        drop(tokio::time::timeout(Duration::from_secs(5), server.join()).await);
+        Ok(())
+    }
+}
+
+/// Waits until the outbox is empty and every consumer of every open run has passed the tips.
+///
+/// # Errors
+/// When that takes longer than [`DRAIN_MAX`]: what is left is taken up by the next start.
+pub(crate) async fn settle(ground: &Ground, flush: &Flush, output: &Output) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(10);
+    loop {
+        flush.ask();
+        let behind = behind(ground).await?;
+        if behind == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() > Duration::from_secs(1) {
+            output.progress("draining", 0, 0);
+        }
+        anyhow::ensure!(
+            begun.elapsed() < DRAIN_MAX,
+            "{behind} shards are still to be passed"
+        );
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// Waiting messages, and positions that have not reached their tips.
+async fn behind(ground: &Ground) -> anyhow::Result<usize> {
+    let waiting = usize::try_from(outbox::waiting(&ground.db).await?).unwrap_or(0);
+    let tips: Basis = progress::basis(&progress::tips(ground).await?);
+    let mut behind = waiting;
+    for run in progress::open_runs(ground).await? {
+        if let Some(progress) = progress::read(ground, &run).await? {
+            behind += progress
+                .groups
+                .iter()
+                .filter(|group| {
+                    let shard = format!("{}/{}", group.stream, group.shard_id);
+                    tips.0
+                        .get(&shard)
+                        .is_some_and(|tip| !group.position.reaches(tip))
+                })
+                .count();
+        }
+    }
+    Ok(behind)
+}
+
+/// Runs the service roles until told to stop.
+///
+/// # Errors
+/// Those of start and drain.
+pub(crate) async fn serve(
+    platform: Platform,
+    output: &Output,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let running = start(&platform, &stop, Listen::Profile).await?;
+    output.note(format!("fraudplat listens on http://{}", running.addr));
+    output.note(format!(
+        "data in {}; Ctrl-C drains and ends",
+        platform.data_dir.path().display()
+    ));
+    stop.cancelled().await;
+    running.drain(output).await?;
+    platform.close().await
+}

@@ -1,0 +1,59 @@
+//! Secrets of a data directory: the token of its owner, and the key that card tokens are made with.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::Context;
+
+use crate::substrate::clock::Entropy;
+use crate::substrate::data_dir::OwnedDataDir;
+
+/// The token that lets another shell command this process.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn owner_token(data_dir: &OwnedDataDir) -> anyhow::Result<String> {
+    let path = data_dir.token_path();
+    let token = std::fs::read_to_string(&path);
+    Ok(token
+        .with_context(|| format!("reading {}", path.display()))?
+        .trim()
+        .to_owned())
+}
+
+/// The key of card tokens: made once per data directory, for the same card is the same token
+/// within a run.
+///
+/// # Errors
+/// When it can be neither read nor made.
+pub(crate) fn token_key(
+    data_dir: &OwnedDataDir,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<[u8; 32]> {
+    let path = data_dir.path().join("run/token.key");
+    let failed = || format!("reading the token key {}", path.display());
+    let mut key = [0u8; 32];
+    match File::open(&path) {
+        Ok(mut file) => {
+            file.read_exact(&mut key).with_context(failed)?;
+            return Ok(key);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(failed),
+    }
+    entropy.fill(&mut key);
+    // Under another name first: a key that was half written must never be used.
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, &path)?;
+    File::open(data_dir.path().join("run"))?.sync_all()?;
+    Ok(key)
+}
