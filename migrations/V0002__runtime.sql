@@ -26,6 +26,7 @@ CREATE TABLE runtime.outbox (
 -- The records of a batch until it is terminal: a republish sends these bytes unchanged (L6).
 CREATE TABLE runtime.inflight (
     batch_id bigint PRIMARY KEY,
+    day      date   NOT NULL,
     records  bytea  NOT NULL
 );
 ALTER TABLE runtime.inflight ALTER COLUMN records SET STORAGE EXTERNAL;

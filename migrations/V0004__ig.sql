@@ -48,6 +48,7 @@ CREATE TABLE ig.batch_count (
 ) PARTITION BY RANGE (day);
 
 -- The events that a batch admits; `item` counts from 0 and indexes the arrays of the terminal row.
+-- It has a gap, and the arrays a null, where the store turned out to know the event already.
 CREATE TABLE ig.event (
     day             date        NOT NULL,
     batch_id        bigint      NOT NULL,
@@ -82,7 +83,8 @@ CREATE TABLE ig.batch_ambiguous (
     PRIMARY KEY (day, batch_id, epoch)
 ) PARTITION BY RANGE (day);
 
--- Received and refused; the payload is in the quarantine object, under the line number `item`.
+-- Received and refused; `item` is the event's place in its batch, and the line of the quarantine
+-- object that names it holds the payload.
 CREATE TABLE ig.quarantine (
     day             date        NOT NULL,
     quarantine_id   bytea       NOT NULL,

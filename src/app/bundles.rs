@@ -10,7 +10,7 @@ use crate::app::commands::Refusal;
 use crate::app::profile::Shipped;
 use crate::contracts::bundle::{Bundle, SCHEMA_VERSION};
 use crate::contracts::code::Code;
-use crate::engine::bundle::CompiledBundle;
+use crate::engine::bundle::{CompiledBundle, FileNames};
 use crate::runtime::ground::Ground;
 use crate::substrate::objects::{ObjectKey, Put};
 
@@ -18,19 +18,29 @@ use crate::substrate::objects::{ObjectKey, Put};
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn sources(dir: Option<&Path>) -> anyhow::Result<(Bundle, [String; 2])> {
+pub(crate) fn sources(dir: Option<&Path>) -> anyhow::Result<(Bundle, [String; 2])> {
     let read = |file: &str| match dir {
         Some(dir) => {
             let path = dir.join(file);
             let text = std::fs::read_to_string(&path);
-            Ok((text.with_context(|| format!("reading {}", path.display()))?, path.display().to_string()))
+            Ok((
+                text.with_context(|| format!("reading {}", path.display()))?,
+                path.display().to_string(),
+            ))
         }
         None => shipped(&format!("bundles/baseline/{file}")),
     };
     let (feature_set, feature_file) = read("feature_set.yaml")?;
     let (policy, policy_file) = read("policy.yaml")?;
-    let name = dir.and_then(Path::file_name).map_or("baseline".into(), |name| name.to_string_lossy());
-    let bundle = Bundle { schema_version: SCHEMA_VERSION, name: name.into_owned(), feature_set, policy };
+    let name = dir
+        .and_then(Path::file_name)
+        .map_or("baseline".into(), |name| name.to_string_lossy());
+    let bundle = Bundle {
+        schema_version: SCHEMA_VERSION,
+        name: name.into_owned(),
+        feature_set,
+        policy,
+    };
     Ok((bundle, [feature_file, policy_file]))
 }
 
@@ -38,17 +48,29 @@ pub fn sources(dir: Option<&Path>) -> anyhow::Result<(Bundle, [String; 2])> {
 ///
 /// # Errors
 /// When it carries no such file.
-pub fn shipped(path: &str) -> anyhow::Result<(String, String)> {
+pub(crate) fn shipped(path: &str) -> anyhow::Result<(String, String)> {
     let found = Shipped::get(path).with_context(|| format!("the executable carries no {path}"))?;
-    Ok((String::from_utf8_lossy(&found.data).into_owned(), format!("builtin:{path}")))
+    Ok((
+        String::from_utf8_lossy(&found.data).into_owned(),
+        format!("builtin:{path}"),
+    ))
 }
 
 /// Compiles a bundle.
 ///
 /// # Errors
 /// [`Refusal`] with every fault, its file, line and column.
-pub fn compile(bundle: &Bundle, files: &[String; 2]) -> Result<Arc<CompiledBundle>, Refusal> {
-    let compiled = CompiledBundle::compile(bundle, &files[0], &files[1]);
+pub(crate) fn compile(
+    bundle: &Bundle,
+    files: &[String; 2],
+) -> Result<Arc<CompiledBundle>, Refusal> {
+    let compiled = CompiledBundle::compile(
+        bundle,
+        FileNames {
+            feature_set: &files[0],
+            policy: &files[1],
+        },
+    );
     compiled.map(Arc::new).map_err(|diagnostics| {
         let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
         Refusal::new(Code::BundleInvalid, format!("\n{}", lines.join("\n")))
@@ -59,16 +81,23 @@ pub fn compile(bundle: &Bundle, files: &[String; 2]) -> Result<Arc<CompiledBundl
 ///
 /// # Errors
 /// Those of the object store; another bundle under this digest is corruption.
-pub async fn store(ground: &Ground, bundle: &Bundle) -> anyhow::Result<()> {
+pub(crate) async fn store(ground: &Ground, bundle: &Bundle) -> anyhow::Result<()> {
     let key: ObjectKey = format!("mpr/bundles/{}.json", bundle.digest()).parse()?;
     // The name is a label, not part of the identity: the first one stands.
     let body = serde_json::to_vec_pretty(bundle)?;
     match ground.objects.put_new(&key, body.into()).await? {
         Put::Created | Put::Same => Ok(()),
         Put::Conflict { .. } => {
-            let stored = ground.objects.get(&key).await?.context("the bundle vanished")?;
+            let stored = ground
+                .objects
+                .get(&key)
+                .await?
+                .context("the bundle vanished")?;
             let stored: Bundle = serde_json::from_slice(&stored)?;
-            anyhow::ensure!(stored.digest() == bundle.digest(), "object {key} is not the bundle it names");
+            anyhow::ensure!(
+                stored.digest() == bundle.digest(),
+                "object {key} is not the bundle it names"
+            );
             Ok(())
         }
     }

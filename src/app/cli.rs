@@ -14,25 +14,30 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     arg_required_else_help = true,
     after_help = "Try it:\n  fraudplat demo                       a small world, streamed and decided, then what to look at\n  fraudplat --role all                 the platform, until Ctrl-C\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a law or a gate, with the reason."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The profile: a shipped name or a path to a YAML file
-    #[arg(long, global = true, default_value = "embedded", value_name = "NAME|PATH")]
-    pub profile: String,
+    #[arg(
+        long,
+        global = true,
+        default_value = "embedded",
+        value_name = "NAME|PATH"
+    )]
+    pub(crate) profile: String,
     /// Where state lives [default: $XDG_DATA_HOME/fraudplat; not set, as root: /var/lib/fraudplat]
     #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Results as JSON on stdout; progress and remarks stay on stderr
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Run these roles until SIGTERM or Ctrl-C, then drain
     #[arg(long, value_name = "ROLE[,ROLE…]", value_delimiter = ',', value_enum)]
-    pub role: Vec<Role>,
+    pub(crate) role: Vec<Role>,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// Every service role and the job workers, one process, one port
     All,
     /// Ingestion Gate
@@ -44,7 +49,7 @@ pub enum Role {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// A small world of our own, streamed and decided from end to end, then checked
     Demo(Demo),
     /// Bring the database schema up to date, or tell what is missing
@@ -89,71 +94,71 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// How many payments
     #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub payments: i64,
+    pub(crate) payments: i64,
     /// The seed of the world: the same seed is the same world
     #[arg(long, default_value_t = 42, value_name = "N")]
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Stay up afterwards, until Ctrl-C
     #[arg(long)]
-    pub serve: bool,
+    pub(crate) serve: bool,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Sr {
+pub(crate) enum Sr {
     /// Pin a run: of a data set (--dataset, --mapping) or a live one (--live)
     Run(SrRun),
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
-pub struct SrRun {
+pub(crate) struct SrRun {
     /// The data file, Parquet or CSV
     #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
-    pub dataset: Option<PathBuf>,
+    pub(crate) dataset: Option<PathBuf>,
     /// How its columns become payments: a YAML file, or the name of a shipped mapping
     #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
-    pub mapping: Option<String>,
+    pub(crate) mapping: Option<String>,
     /// A live run of this name: events come from outside and have no end
     #[arg(long, group = "source", value_name = "NAME")]
-    pub live: Option<String>,
+    pub(crate) live: Option<String>,
     /// Tells apart runs of the same world
     #[arg(long, default_value = "", value_name = "LABEL")]
-    pub label: String,
+    pub(crate) label: String,
     /// Only the first N payments of the data set
     #[arg(long, requires = "dataset", value_name = "N")]
-    pub limit: Option<i64>,
+    pub(crate) limit: Option<i64>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Wsp {
+pub(crate) enum Wsp {
     /// Stream a run's world; goes on where an earlier call stopped
     Stream(WspStream),
 }
 
 #[derive(Debug, Args)]
-pub struct WspStream {
+pub(crate) struct WspStream {
     /// The run
     #[arg(long, value_name = "RUN")]
-    pub run: String,
+    pub(crate) run: String,
     /// Event time per wall time, or as fast as the gate takes it
     #[arg(long, default_value = "max", value_name = "X|max")]
-    pub speedup: String,
+    pub(crate) speedup: String,
     /// Lanes, each with one request in flight; a customer's payments stay in one lane
     #[arg(long, default_value_t = 8, value_name = "N")]
-    pub concurrency: usize,
+    pub(crate) concurrency: usize,
     /// Wait after each period of event time until everyone has passed it, such as 1d or 6h
     #[arg(long, value_name = "PERIOD")]
-    pub lockstep: Option<String>,
+    pub(crate) lockstep: Option<String>,
     /// Stop after the first N arrivals of the world, leaving the run open
     #[arg(long, value_name = "N")]
-    pub limit: Option<i64>,
+    pub(crate) limit: Option<i64>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum RunCommand {
+pub(crate) enum RunCommand {
     /// Every run
     List,
     /// One run: its facts, its world, how far each group has come
@@ -169,7 +174,7 @@ pub enum RunCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Ig {
+pub(crate) enum Ig {
     /// Events that were received and refused
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -179,7 +184,7 @@ pub enum Ig {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Quarantine {
+pub(crate) enum Quarantine {
     /// The newest of a run
     List {
         #[arg(long, value_name = "RUN")]
@@ -195,35 +200,35 @@ pub enum Quarantine {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Ambiguous {
+pub(crate) enum Ambiguous {
     /// Those that are open
     List,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Replay {
+pub(crate) enum Replay {
     /// One decision, several, or a sample of a run
     Decision(ReplayDecision),
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
-pub struct ReplayDecision {
+pub(crate) struct ReplayDecision {
     /// The decisions
     #[arg(group = "which", value_name = "DECISION_ID")]
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     /// A run to sample from
     #[arg(long, group = "which", value_name = "RUN")]
-    pub run: Option<String>,
+    pub(crate) run: Option<String>,
     /// How many decisions of the run, spread by the seed
     #[arg(long, requires = "run", default_value_t = 100, value_name = "N")]
-    pub sample: usize,
+    pub(crate) sample: usize,
     #[arg(long, requires = "run", default_value_t = 1, value_name = "N")]
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Dla {
+pub(crate) enum Dla {
     /// Verify the hash chain of a run; names the first altered record
     Verify {
         #[arg(long, value_name = "RUN")]
@@ -232,7 +237,7 @@ pub enum Dla {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Reconcile {
+pub(crate) enum Reconcile {
     /// Balance one run; exit 3 if it does not
     Run {
         #[arg(long, value_name = "RUN")]
@@ -241,7 +246,7 @@ pub enum Reconcile {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Gov {
+pub(crate) enum Gov {
     /// The newest facts, of a run or of all
     Facts {
         #[arg(long, value_name = "RUN")]
@@ -255,23 +260,23 @@ pub enum Gov {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Check {
+pub(crate) enum Check {
     /// Read a file, check every name and type, say what is wrong where
     Check(CheckFile),
 }
 
 #[derive(Debug, Args)]
-pub struct CheckFile {
+pub(crate) struct CheckFile {
     /// The YAML file
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The feature set that a policy is checked against [default: the built-in one]
     #[arg(long, value_name = "FILE")]
-    pub features: Option<PathBuf>,
+    pub(crate) features: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ProfileCommand {
+pub(crate) enum ProfileCommand {
     /// The resolved profile, with its digests
     Show,
     /// Read a profile and say what is wrong

@@ -27,24 +27,24 @@ use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 
 /// What the port's own routes stand on.
-pub struct Port {
-    pub ground: Ground,
-    pub profile: Profile,
+pub(crate) struct Port {
+    pub(crate) ground: Ground,
+    pub(crate) profile: Profile,
     /// Rung to have archive and receipts written out now.
-    pub flush: Flush,
+    pub(crate) flush: Flush,
     /// The secret of the data directory: who reads it may command this process.
-    pub owner_token: String,
+    pub(crate) owner_token: String,
     /// Where this process listens.
-    pub addr: String,
-    pub data_dir: PathBuf,
-    pub stop: CancellationToken,
+    pub(crate) addr: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Frames that a slow reader of a command may lag behind.
 const FRAMES_MAX: usize = 1_024;
 
 /// The routes that belong to no role.
-pub fn router(port: Arc<Port>) -> Router {
+pub(crate) fn router(port: Arc<Port>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
@@ -53,7 +53,13 @@ pub fn router(port: Arc<Port>) -> Router {
         .route("/v1/runs/{run}/flush", post(flush))
         .route("/v1/commands", post(command))
         .with_state(port)
-        .fallback(|| async { problem(404, Code::NotFound, "no such path; /openapi.json lists them") })
+        .fallback(|| async {
+            problem(
+                404,
+                Code::NotFound,
+                "no such path; /openapi.json lists them",
+            )
+        })
 }
 
 /// Ready means that the database answers.
@@ -87,13 +93,23 @@ async fn flush(State(port): State<Arc<Port>>) -> StatusCode {
 }
 
 /// Carries out a command and streams what it says, a frame a line; the last is its exit code.
-async fn command(State(port): State<Arc<Port>>, headers: HeaderMap, Json(asked): Json<Asked>) -> Response {
+async fn command(
+    State(port): State<Arc<Port>>,
+    headers: HeaderMap,
+    Json(asked): Json<Asked>,
+) -> Response {
     let expected = format!("Bearer {}", port.owner_token);
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .map(|value| value.as_bytes());
     // Hashes are compared, so that time tells nothing of the token.
     let is_owner = given.map(blake3::hash) == Some(blake3::hash(expected.as_bytes()));
     if !is_owner {
-        return problem(401, Code::Unauthorised, "commands take the token in run/owner.token");
+        return problem(
+            401,
+            Code::Unauthorised,
+            "commands take the token in run/owner.token",
+        );
     }
     let (frames, receiver) = mpsc::channel::<Frame>(FRAMES_MAX);
     tokio::spawn(carry_out(port, asked, frames));
@@ -162,7 +178,7 @@ async fn run_command(
 }
 
 /// A problem document as a response.
-pub fn problem(status: u16, code: Code, detail: impl Into<String>) -> Response {
+pub(crate) fn problem(status: u16, code: Code, detail: impl Into<String>) -> Response {
     let body = serde_json::to_vec(&Problem::new(status, code, detail)).unwrap_or_default();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()

@@ -11,13 +11,17 @@ use serde::{Deserialize, Serialize};
 /// One thing said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "frame", rename_all = "snake_case")]
-pub enum Frame {
+pub(crate) enum Frame {
     /// A line of the result: stdout.
     Line { text: String },
     /// A remark on the way: stderr.
     Note { text: String },
     /// Work done of work known; `total` 0 where it is not known.
-    Progress { label: String, done: u64, total: u64 },
+    Progress {
+        label: String,
+        done: u64,
+        total: u64,
+    },
     /// The end of a command that ran elsewhere.
     Exit { code: u8 },
 }
@@ -26,36 +30,45 @@ type Sink = Arc<dyn Fn(Frame) + Send + Sync>;
 
 /// Where a command speaks to.
 #[derive(Clone)]
-pub struct Output {
+pub(crate) struct Output {
     sink: Sink,
     /// Results as JSON on stdout.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl Output {
     #[must_use]
-    pub fn new(json: bool, sink: impl Fn(Frame) + Send + Sync + 'static) -> Output {
-        Output { sink: Arc::new(sink), json }
+    pub(crate) fn new(json: bool, sink: impl Fn(Frame) + Send + Sync + 'static) -> Output {
+        Output {
+            sink: Arc::new(sink),
+            json,
+        }
     }
 
     /// A line of the result.
-    pub fn line(&self, text: impl Into<String>) {
+    pub(crate) fn line(&self, text: impl Into<String>) {
         (self.sink)(Frame::Line { text: text.into() });
     }
 
     /// A remark for people; never part of the result.
-    pub fn note(&self, text: impl Into<String>) {
+    pub(crate) fn note(&self, text: impl Into<String>) {
         (self.sink)(Frame::Note { text: text.into() });
     }
 
-    pub fn progress(&self, label: &str, done: u64, total: u64) {
-        (self.sink)(Frame::Progress { label: label.to_owned(), done, total });
+    pub(crate) fn progress(&self, label: &str, done: u64, total: u64) {
+        (self.sink)(Frame::Progress {
+            label: label.to_owned(),
+            done,
+            total,
+        });
     }
 
     /// The result: `value` as JSON where machines asked, else what `human` makes of it.
-    pub fn result<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) {
+    pub(crate) fn result<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) {
         if self.json {
-            self.line(serde_json::to_string_pretty(value).unwrap_or_else(|cause| cause.to_string()));
+            self.line(
+                serde_json::to_string_pretty(value).unwrap_or_else(|cause| cause.to_string()),
+            );
         } else {
             self.line(human(value));
         }
@@ -63,7 +76,7 @@ impl Output {
 }
 
 /// Draws frames: a progress bar on a terminal, a plain line now and then elsewhere.
-pub struct Terminal(Mutex<Drawn>);
+pub(crate) struct Terminal(Mutex<Drawn>);
 
 struct Drawn {
     bar: Option<(String, ProgressBar)>,
@@ -75,12 +88,16 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 impl Terminal {
     #[must_use]
-    pub fn new() -> Terminal {
+    pub(crate) fn new() -> Terminal {
         let is_terminal = std::io::stderr().is_terminal();
-        Terminal(Mutex::new(Drawn { bar: None, is_terminal, last_plain: None }))
+        Terminal(Mutex::new(Drawn {
+            bar: None,
+            is_terminal,
+            last_plain: None,
+        }))
     }
 
-    pub fn draw(&self, frame: &Frame) {
+    pub(crate) fn draw(&self, frame: &Frame) {
         let mut drawn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match frame {
             Frame::Line { text } => drawn.above_bar(|| write_line(std::io::stdout(), text)),
@@ -91,8 +108,11 @@ impl Terminal {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    pub(crate) fn finish(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .finish();
     }
 }
 
@@ -114,7 +134,11 @@ impl Drawn {
         if !self.is_terminal {
             return self.plain(label, done, total);
         }
-        if self.bar.as_ref().is_none_or(|(current, _)| current != label) {
+        if self
+            .bar
+            .as_ref()
+            .is_none_or(|(current, _)| current != label)
+        {
             self.finish();
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(style(total > 0));
@@ -130,7 +154,9 @@ impl Drawn {
     }
 
     fn plain(&mut self, label: &str, done: u64, total: u64) {
-        let due = self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN_EVERY);
+        let due = self
+            .last_plain
+            .is_none_or(|last| last.elapsed() >= PLAIN_EVERY);
         if due || (total > 0 && done == total) {
             self.last_plain = Some(Instant::now());
             write_line(std::io::stderr(), &format!("{label}: {done} of {total}"));

@@ -13,11 +13,11 @@ use crate::app::output::{Frame, Output};
 /// What is asked of the owner.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The arguments as typed, the program's name first.
-    pub args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// Where relative paths begin.
-    pub cwd: PathBuf,
+    pub(crate) cwd: PathBuf,
 }
 
 /// Sends the command to the owner at `addr` and draws what comes back. Whoever can read the
@@ -25,20 +25,37 @@ pub struct Asked {
 ///
 /// # Errors
 /// When the owner does not answer or breaks off.
-pub async fn ask(dir: &Path, addr: &str, args: Vec<OsString>, output: &Output) -> anyhow::Result<u8> {
+pub(crate) async fn ask(
+    dir: &Path,
+    addr: &str,
+    args: Vec<OsString>,
+    output: &Output,
+) -> anyhow::Result<u8> {
     let token_path = dir.join("run/owner.token");
     let token = std::fs::read_to_string(&token_path)
         .with_context(|| format!("reading {}", token_path.display()))?;
-    let text = |arg: OsString| arg.into_string().map_err(|_| anyhow::anyhow!("an argument is not UTF-8"));
+    let text = |arg: OsString| {
+        arg.into_string()
+            .map_err(|_| anyhow::anyhow!("an argument is not UTF-8"))
+    };
     let asked = Asked {
         args: args.into_iter().map(text).collect::<Result<_, _>>()?,
         cwd: std::env::current_dir()?,
     };
     let http = reqwest::Client::builder().build()?;
-    let request = http.post(format!("http://{addr}/v1/commands")).bearer_auth(token.trim()).json(&asked);
-    let response = request.send().await.context("asking the owner of the data directory")?;
+    let request = http
+        .post(format!("http://{addr}/v1/commands"))
+        .bearer_auth(token.trim())
+        .json(&asked);
+    let response = request
+        .send()
+        .await
+        .context("asking the owner of the data directory")?;
     if !response.status().is_success() {
-        bail!("the owner of the data directory refused the command: HTTP {}", response.status());
+        bail!(
+            "the owner of the data directory refused the command: HTTP {}",
+            response.status()
+        );
     }
     let mut body = response.bytes_stream();
     let mut pending = Vec::new();

@@ -21,15 +21,15 @@ use crate::substrate::db::{Db, PoolOptions, migrate};
 use crate::substrate::objects::local::LocalObjects;
 
 /// What this executable is: stamped on every evidence surface.
-pub const RELEASE: &str = env!("FRAUDPLAT_RELEASE");
+pub(crate) const RELEASE: &str = env!("FRAUDPLAT_RELEASE");
 
 /// Everything a process opened.
-pub struct Platform {
-    pub profile: Profile,
-    pub ground: Ground,
-    pub entropy: Arc<dyn Entropy>,
-    pub data_dir: OwnedDataDir,
-    pub bus: Arc<EmbeddedBus>,
+pub(crate) struct Platform {
+    pub(crate) profile: Profile,
+    pub(crate) ground: Ground,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) data_dir: OwnedDataDir,
+    pub(crate) bus: Arc<EmbeddedBus>,
     postgres: PrivatePostgres,
 }
 
@@ -40,14 +40,16 @@ impl Platform {
     ///
     /// # Errors
     /// What could not be opened, and why.
-    pub async fn open(profile: Profile, data_dir: OwnedDataDir) -> anyhow::Result<Platform> {
+    pub(crate) async fn open(profile: Profile, data_dir: OwnedDataDir) -> anyhow::Result<Platform> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let postgres = PrivatePostgres::start(&data_dir, &postgres_options(&profile, &entropy))
             .await
             .context("starting the private Postgres")?;
         let migrations = Db::open(&postgres.owner(), &pool_options("fraudplat migrate", 2))?;
-        migrate::migrate(&migrations).await.context("bringing the schema up to date")?;
+        migrate::migrate(&migrations)
+            .await
+            .context("bringing the schema up to date")?;
         migrations.close();
         let db = Db::open(
             &postgres.app(),
@@ -78,25 +80,27 @@ impl Platform {
             },
             holder: format!("{}-{}", std::process::id(), entropy.name(12)),
         };
-        Ok(Platform { profile, ground, entropy, data_dir, bus, postgres })
-    }
-
-    /// Drops records past their retention; to be called now and then.
-    ///
-    /// # Errors
-    /// Those of the log.
-    pub async fn trim(&self) -> anyhow::Result<u64> {
-        Ok(self.bus.trim(self.ground.clock.now()).await?)
+        Ok(Platform {
+            profile,
+            ground,
+            entropy,
+            data_dir,
+            bus,
+            postgres,
+        })
     }
 
     /// Closes log and database. What was acknowledged is durable in any case.
     ///
     /// # Errors
     /// The last sync of the log, or a server that does not stop.
-    pub async fn close(self) -> anyhow::Result<()> {
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
         self.ground.db.close();
         self.bus.close().await.context("closing the event log")?;
-        self.postgres.stop().await.context("stopping the private Postgres")?;
+        self.postgres
+            .stop()
+            .await
+            .context("stopping the private Postgres")?;
         Ok(())
     }
 }
@@ -115,7 +119,7 @@ fn stamps(profile: &Profile) -> Stamps {
 }
 
 /// The same ground, stamped with the policy set in force.
-pub fn under_policy(ground: &Ground, policy_digest: &Digest, bundle_slot: &str) -> Ground {
+pub(crate) fn under_policy(ground: &Ground, policy_digest: &Digest, bundle_slot: &str) -> Ground {
     let mut ground = ground.clone();
     ground.stamps.policy_rev = policy_digest.to_string();
     ground.stamps.bundle_slot = Some(bundle_slot.to_owned());
@@ -143,7 +147,11 @@ fn bus_options(profile: &Profile, clock: &Arc<dyn Clock>) -> embedded::Options {
     let stream_options = |stream: &Stream| {
         let options = profile.streams.of(*stream);
         let retention = Duration::from_secs(u64::from(options.retention_hours) * 3_600);
-        embedded::StreamOptions { stream: *stream, shards: options.shards, retention: Some(retention) }
+        embedded::StreamOptions {
+            stream: *stream,
+            shards: options.shards,
+            retention: Some(retention),
+        }
     };
     embedded::Options {
         streams: Stream::ALL.iter().map(stream_options).collect(),

@@ -16,10 +16,10 @@ use crate::domain::vocabulary::{Environment, Mode, Stream};
 /// The profiles that the executable carries.
 #[derive(rust_embed::RustEmbed)]
 #[folder = "profiles/"]
-pub struct Shipped;
+pub(crate) struct Shipped;
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("no profile `{name}`: shipped are {shipped}; a path to a file works too")]
     Unknown { name: String, shipped: String },
     #[error("{origin}: {cause}")]
@@ -34,69 +34,69 @@ pub enum Error {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Profile {
-    pub profile: String,
-    pub environment: Environment,
-    pub mode: Mode,
-    pub semantics: Semantics,
-    pub substrates: Substrates,
-    pub streams: Streams,
-    pub http: Http,
-    pub archive: Archive,
-    pub decision: Decision,
+pub(crate) struct Profile {
+    pub(crate) profile: String,
+    pub(crate) environment: Environment,
+    pub(crate) mode: Mode,
+    pub(crate) semantics: Semantics,
+    pub(crate) substrates: Substrates,
+    pub(crate) streams: Streams,
+    pub(crate) http: Http,
+    pub(crate) archive: Archive,
+    pub(crate) decision: Decision,
 }
 
 /// What enters `semantic_digest` (L9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Semantics {
-    pub tenant_id: Option<TenantId>,
-    pub dedupe_horizon_days: u32,
-    pub future_tolerance_ms: u64,
-    pub join_wait_ms: u64,
-    pub late_bound_ms: u64,
-    pub bundle_slot: String,
+pub(crate) struct Semantics {
+    pub(crate) tenant_id: Option<TenantId>,
+    pub(crate) dedupe_horizon_days: u32,
+    pub(crate) future_tolerance_ms: u64,
+    pub(crate) join_wait_ms: u64,
+    pub(crate) late_bound_ms: u64,
+    pub(crate) bundle_slot: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Substrates {
-    pub kind: SubstrateKind,
-    pub postgres_bin_dir: Option<PathBuf>,
-    pub connections_max: usize,
-    pub bucket: String,
+pub(crate) struct Substrates {
+    pub(crate) kind: SubstrateKind,
+    pub(crate) postgres_bin_dir: Option<PathBuf>,
+    pub(crate) connections_max: usize,
+    pub(crate) bucket: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SubstrateKind {
+pub(crate) enum SubstrateKind {
     Embedded,
     Managed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Streams {
-    pub control: StreamOptions,
-    pub arrival_events: StreamOptions,
-    pub arrival_entities: StreamOptions,
-    pub flow_anchor: StreamOptions,
-    pub traffic: StreamOptions,
-    pub case_triggers: StreamOptions,
-    pub labels: StreamOptions,
+pub(crate) struct Streams {
+    pub(crate) control: StreamOptions,
+    pub(crate) arrival_events: StreamOptions,
+    pub(crate) arrival_entities: StreamOptions,
+    pub(crate) flow_anchor: StreamOptions,
+    pub(crate) traffic: StreamOptions,
+    pub(crate) case_triggers: StreamOptions,
+    pub(crate) labels: StreamOptions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StreamOptions {
-    pub name: String,
-    pub shards: u32,
-    pub retention_hours: u32,
+pub(crate) struct StreamOptions {
+    pub(crate) name: String,
+    pub(crate) shards: u32,
+    pub(crate) retention_hours: u32,
 }
 
 impl Streams {
     #[must_use]
-    pub const fn of(&self, stream: Stream) -> &StreamOptions {
+    pub(crate) const fn of(&self, stream: Stream) -> &StreamOptions {
         match stream {
             Stream::Control => &self.control,
             Stream::ArrivalEvents => &self.arrival_events,
@@ -111,20 +111,20 @@ impl Streams {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Http {
-    pub bind: std::net::SocketAddr,
+pub(crate) struct Http {
+    pub(crate) bind: std::net::SocketAddr,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Archive {
-    pub enabled: bool,
+pub(crate) struct Archive {
+    pub(crate) enabled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Decision {
-    pub bundle_dir: Option<PathBuf>,
+pub(crate) struct Decision {
+    pub(crate) bundle_dir: Option<PathBuf>,
 }
 
 impl Profile {
@@ -132,28 +132,39 @@ impl Profile {
     ///
     /// # Errors
     /// [`Error`], naming file, line and column where the file is wrong.
-    pub fn load(name_or_path: &str) -> Result<Profile, Error> {
+    pub(crate) fn load(name_or_path: &str) -> Result<Profile, Error> {
         let (origin, text) = source(name_or_path)?;
-        let invalid = |cause: String| Error::Invalid { origin: origin.clone(), cause };
+        let invalid = |cause: String| Error::Invalid {
+            origin: origin.clone(),
+            cause,
+        };
         // Read as typed first: only this reading knows lines and columns.
         serde_saphyr::from_str::<Profile>(&text).map_err(|cause| invalid(cause.to_string()))?;
-        let base: Dict = serde_saphyr::from_str(&text).map_err(|cause| invalid(cause.to_string()))?;
+        let base: Dict =
+            serde_saphyr::from_str(&text).map_err(|cause| invalid(cause.to_string()))?;
         let figment = Figment::new().merge(Serialized::defaults(Map::from_iter(base)));
         let figment = figment.merge(Env::prefixed("FRAUDPLAT__").split("__"));
-        let profile: Profile = figment.extract().map_err(|cause| invalid(cause.to_string()))?;
+        let profile: Profile = figment
+            .extract()
+            .map_err(|cause| invalid(cause.to_string()))?;
         profile.check().map_err(|cause| invalid(cause.to_owned()))?;
         Ok(profile)
     }
 
     fn check(&self) -> Result<(), &'static str> {
         if !self.http.bind.ip().is_loopback() {
-            return Err("http.bind is not loopback: callers are not authenticated yet, so the platform \
-                        listens to this machine only");
+            return Err(
+                "http.bind is not loopback: callers are not authenticated yet, so the platform \
+                        listens to this machine only",
+            );
         }
         if self.substrates.kind == SubstrateKind::Managed {
             return Err("substrates.kind managed is not supported by this release; use embedded");
         }
-        if Stream::ALL.iter().any(|stream| self.streams.of(*stream).shards == 0) {
+        if Stream::ALL
+            .iter()
+            .any(|stream| self.streams.of(*stream).shards == 0)
+        {
             return Err("a stream needs at least one shard");
         }
         Ok(())
@@ -164,9 +175,12 @@ impl Profile {
     /// # Panics
     /// Never: the section holds integers and words.
     #[must_use]
-    pub fn semantic_digest(&self) -> Digest {
-        let bytes = canonical::to_bytes(&self.semantics).expect("the semantics have a canonical form");
-        Tagged::new("semantics").display(Digest::of_bytes(&bytes)).digest()
+    pub(crate) fn semantic_digest(&self) -> Digest {
+        let bytes =
+            canonical::to_bytes(&self.semantics).expect("the semantics have a canonical form");
+        Tagged::new("semantics")
+            .display(Digest::of_bytes(&bytes))
+            .digest()
     }
 
     /// Digest of the whole resolved profile; it holds no secret.
@@ -174,7 +188,7 @@ impl Profile {
     /// # Panics
     /// Never: a profile has no floats.
     #[must_use]
-    pub fn config_digest(&self) -> Digest {
+    pub(crate) fn config_digest(&self) -> Digest {
         Digest::of_bytes(&canonical::to_bytes(self).expect("a profile has a canonical form"))
     }
 }
@@ -184,28 +198,44 @@ fn source(name_or_path: &str) -> Result<(String, String), Error> {
     if looks_like_path {
         let path = Path::new(name_or_path);
         let read = std::fs::read_to_string(path);
-        let text = read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = read.map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         return Ok((name_or_path.to_owned(), text));
     }
     let file = format!("{name_or_path}.yaml");
     match Shipped::get(&file) {
-        Some(found) => Ok((format!("profile {name_or_path}"), String::from_utf8_lossy(&found.data).into_owned())),
-        None => Err(Error::Unknown { name: name_or_path.to_owned(), shipped: shipped_names().join(", ") }),
+        Some(found) => Ok((
+            format!("profile {name_or_path}"),
+            String::from_utf8_lossy(&found.data).into_owned(),
+        )),
+        None => Err(Error::Unknown {
+            name: name_or_path.to_owned(),
+            shipped: shipped_names().join(", "),
+        }),
     }
 }
 
 /// The names of the shipped profiles.
 #[must_use]
-pub fn shipped_names() -> Vec<String> {
-    let top = |path: &str| path.strip_suffix(".yaml").filter(|name| !name.contains('/')).map(str::to_owned);
+pub(crate) fn shipped_names() -> Vec<String> {
+    let top = |path: &str| {
+        path.strip_suffix(".yaml")
+            .filter(|name| !name.contains('/'))
+            .map(str::to_owned)
+    };
     Shipped::iter().filter_map(|path| top(&path)).collect()
 }
 
 /// Where state lives unless told otherwise: below `$XDG_DATA_HOME`; where that is not set, root's
 /// is `/var/lib/fraudplat` and anyone else's below `~/.local/share`.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 #[must_use]
-pub fn default_data_dir() -> PathBuf {
+pub(crate) fn default_data_dir() -> PathBuf {
     if let Ok(data) = std::env::var("XDG_DATA_HOME") {
         return PathBuf::from(data).join("fraudplat");
     }
@@ -217,17 +247,22 @@ pub fn default_data_dir() -> PathBuf {
 }
 
 /// Where scripts unpack what the machine lacked, such as Postgres.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 #[must_use]
-pub fn user_cache_dir() -> PathBuf {
+pub(crate) fn user_cache_dir() -> PathBuf {
     let home = || std::env::var("HOME").map_or_else(|_| PathBuf::from("."), PathBuf::from);
     let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
-    cache.unwrap_or_else(|_| home().join(".cache")).join("fraudplat")
+    cache
+        .unwrap_or_else(|_| home().join(".cache"))
+        .join("fraudplat")
 }
 
 /// The `PATH` of this process, for programs that it starts.
 #[must_use]
-pub fn search_path() -> Option<std::ffi::OsString> {
+pub(crate) fn search_path() -> Option<std::ffi::OsString> {
     std::env::var_os("PATH")
 }
 
@@ -237,11 +272,18 @@ mod tests {
 
     #[test]
     fn every_shipped_profile_loads_and_means_the_same() {
-        let profiles: Vec<Profile> =
-            shipped_names().iter().map(|name| Profile::load(name).unwrap()).collect();
+        let profiles: Vec<Profile> = shipped_names()
+            .iter()
+            .map(|name| Profile::load(name).unwrap())
+            .collect();
         assert!(!profiles.is_empty());
         for profile in &profiles {
-            assert_eq!(profile.semantic_digest(), profiles[0].semantic_digest(), "{}", profile.profile);
+            assert_eq!(
+                profile.semantic_digest(),
+                profiles[0].semantic_digest(),
+                "{}",
+                profile.profile
+            );
         }
     }
 
@@ -251,7 +293,12 @@ mod tests {
         let path = dir.path().join("mine.yaml");
         let (_, text) = source("embedded").unwrap();
         std::fs::write(&path, text.replace("join_wait_ms:", "join_wait:")).unwrap();
-        let refused = Profile::load(path.to_str().unwrap()).unwrap_err().to_string();
-        assert!(refused.contains("join_wait") && refused.contains("14"), "{refused}");
+        let refused = Profile::load(path.to_str().unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("join_wait") && refused.contains("14"),
+            "{refused}"
+        );
     }
 }

@@ -21,9 +21,14 @@ const READ_DECIDED: &str = include_str!("sql/read_decided.sql");
 ///
 /// # Errors
 /// Those of the substrates.
-pub async fn read(ground: &Ground, run: &PlatformRunId) -> anyhow::Result<Option<RunProgress>> {
+pub(crate) async fn read(
+    ground: &Ground,
+    run: &PlatformRunId,
+) -> anyhow::Result<Option<RunProgress>> {
     let client = ground.db.get().await?;
-    let Some(state) = state(&client, run).await? else { return Ok(None) };
+    let Some(state) = state(&client, run).await? else {
+        return Ok(None);
+    };
     let leases = lease::list(&client).await?;
     let statement = client.prepare_cached(READ_DECIDED).await?;
     let row = client.query_one(&statement, &[run]).await?;
@@ -39,7 +44,10 @@ pub async fn read(ground: &Ground, run: &PlatformRunId) -> anyhow::Result<Option
 }
 
 /// The state that the run's facts say.
-pub async fn state(client: &Client, run: &PlatformRunId) -> anyhow::Result<Option<RunState>> {
+pub(crate) async fn state(
+    client: &Client,
+    run: &PlatformRunId,
+) -> anyhow::Result<Option<RunState>> {
     let statement = client.prepare_cached(READ_STATE).await?;
     let row = client.query_opt(&statement, &[run]).await?;
     Ok(row.map(|row| {
@@ -62,8 +70,12 @@ async fn groups(
 ) -> anyhow::Result<Vec<GroupProgress>> {
     let tips = tips(ground).await?;
     let run_text = run.to_string();
-    let decision = leases.iter().find(|row| row.key.group == DECISION && row.key.scope == run_text);
-    let basis = decision.and_then(|row| decision::basis_of(&row.position)).unwrap_or_default();
+    let decision = leases
+        .iter()
+        .find(|row| row.key.group == DECISION && row.key.scope == run_text);
+    let basis = decision
+        .and_then(|row| decision::basis_of(&row.position))
+        .unwrap_or_default();
     let mut groups = Vec::new();
     for (shard, tip) in &tips {
         for group in readers(shard.stream) {
@@ -85,27 +97,39 @@ async fn groups(
 
 /// The groups that read a stream.
 fn readers(stream: Stream) -> Vec<&'static str> {
-    let context = CONTEXT_GROUPS.iter().filter(|(_, read)| *read == stream).map(|(group, _)| *group);
+    let context = CONTEXT_GROUPS
+        .iter()
+        .filter(|(_, read)| *read == stream)
+        .map(|(group, _)| *group);
     let decision = (stream == Stream::Traffic).then_some(DECISION);
     context.chain(decision).chain([ARCHIVE]).collect()
 }
 
 fn leased(leases: &[LeaseRow], group: &str, shard: &ShardRef) -> Position {
     let scope = shard.to_string();
-    let row = leases.iter().find(|row| row.key.group == group && row.key.scope == scope);
-    row.and_then(|row| row.position.parse().ok()).unwrap_or(Position::Start)
+    let row = leases
+        .iter()
+        .find(|row| row.key.group == group && row.key.scope == scope);
+    row.and_then(|row| row.position.parse().ok())
+        .unwrap_or(Position::Start)
 }
 
 /// The newest position of every shard of every stream.
 ///
 /// # Errors
 /// Those of the bus.
-pub async fn tips(ground: &Ground) -> anyhow::Result<BTreeMap<ShardRef, Position>> {
+pub(crate) async fn tips(ground: &Ground) -> anyhow::Result<BTreeMap<ShardRef, Position>> {
     let mut tips = BTreeMap::new();
     for stream in Stream::ALL {
         for shard in ground.bus.shards(*stream).await? {
             let tip = ground.bus.tip(*stream, &shard.shard_id).await?;
-            tips.insert(ShardRef { stream: *stream, shard_id: shard.shard_id }, tip);
+            tips.insert(
+                ShardRef {
+                    stream: *stream,
+                    shard_id: shard.shard_id,
+                },
+                tip,
+            );
         }
     }
     Ok(tips)
@@ -113,15 +137,19 @@ pub async fn tips(ground: &Ground) -> anyhow::Result<BTreeMap<ShardRef, Position
 
 /// The tips as a basis.
 #[must_use]
-pub fn basis(tips: &BTreeMap<ShardRef, Position>) -> Basis {
-    Basis(tips.iter().map(|(shard, tip)| (shard.to_string(), tip.clone())).collect())
+pub(crate) fn basis(tips: &BTreeMap<ShardRef, Position>) -> Basis {
+    Basis(
+        tips.iter()
+            .map(|(shard, tip)| (shard.to_string(), tip.clone()))
+            .collect(),
+    )
 }
 
 /// Runs that a decision worker still looks after: every one that was not drained after its end.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn open_runs(ground: &Ground) -> anyhow::Result<Vec<PlatformRunId>> {
+pub(crate) async fn open_runs(ground: &Ground) -> anyhow::Result<Vec<PlatformRunId>> {
     let client = ground.db.get().await?;
     let rows = client.query(LIST_OPEN, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

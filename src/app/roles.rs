@@ -29,7 +29,7 @@ use crate::substrate::tasks::Tasks;
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listen {
+pub(crate) enum Listen {
     /// As the profile says: a service.
     Profile,
     /// Wherever there is room: a command that brings its own roles.
@@ -37,11 +37,11 @@ pub enum Listen {
 }
 
 /// Roles that run in this process.
-pub struct Running {
+pub(crate) struct Running {
     /// The ground under the policy in force.
-    pub ground: Ground,
-    pub addr: SocketAddr,
-    pub flush: Flush,
+    pub(crate) ground: Ground,
+    pub(crate) addr: SocketAddr,
+    pub(crate) flush: Flush,
     /// Stopped first: nothing new comes in.
     ingress: Tasks,
     /// Stopped when they have passed what came in.
@@ -57,7 +57,7 @@ const TRIM_EVERY: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// A bundle that does not compile, a port that is taken.
-pub async fn start(
+pub(crate) async fn start(
     platform: &Platform,
     stop: &CancellationToken,
     listen: Listen,
@@ -98,8 +98,14 @@ pub async fn start(
         }
     });
 
-    let mut running =
-        Running { ground, addr: bind_addr(platform, listen), flush, ingress, consumers, server: Tasks::default() };
+    let mut running = Running {
+        ground,
+        addr: bind_addr(platform, listen),
+        flush,
+        ingress,
+        consumers,
+        server: Tasks::default(),
+    };
     running.listen(platform, stop, gate).await?;
     Ok(running)
 }
@@ -119,7 +125,10 @@ fn bind_addr(platform: &Platform, listen: Listen) -> SocketAddr {
 
 fn gate_options(platform: &Platform) -> ig::Options {
     let semantics = &platform.profile.semantics;
-    ig::Options { dedupe_horizon_days: semantics.dedupe_horizon_days, ..ig::Options::default() }
+    ig::Options {
+        dedupe_horizon_days: semantics.dedupe_horizon_days,
+        ..ig::Options::default()
+    }
 }
 
 fn inlet_options(platform: &Platform) -> inlet::Options {
@@ -128,7 +137,11 @@ fn inlet_options(platform: &Platform) -> inlet::Options {
     options
 }
 
-fn decision_role(platform: &Platform, ground: &Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
+fn decision_role(
+    platform: &Platform,
+    ground: &Ground,
+    bundle: Arc<CompiledBundle>,
+) -> Arc<Decision> {
     let options = decision::Options {
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
@@ -145,9 +158,12 @@ impl Running {
         stop: &CancellationToken,
         gate: Arc<Ig>,
     ) -> anyhow::Result<()> {
-        let listener = TcpListener::bind(self.addr)
-            .await
-            .with_context(|| format!("listening on {}; --profile has another http.bind", self.addr))?;
+        let listener = TcpListener::bind(self.addr).await.with_context(|| {
+            format!(
+                "listening on {}; --profile has another http.bind",
+                self.addr
+            )
+        })?;
         self.addr = listener.local_addr()?;
         let port = Port {
             ground: self.ground.clone(),
@@ -170,7 +186,8 @@ impl Running {
         });
         let stopped = self.server.stop_token();
         self.server.spawn("http", async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
+            let served =
+                axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
             if let Err(error) = served.await {
                 tracing::error!(error = %error, "the HTTP server ended");
             }
@@ -184,8 +201,15 @@ impl Running {
     ///
     /// # Errors
     /// A task that panicked, or consumers that do not pass.
-    pub async fn drain(self, output: &Output) -> anyhow::Result<()> {
-        let Running { ground, flush, ingress, consumers, server, .. } = self;
+    pub(crate) async fn drain(self, output: &Output) -> anyhow::Result<()> {
+        let Running {
+            ground,
+            flush,
+            ingress,
+            consumers,
+            server,
+            ..
+        } = self;
         ingress.stop_token().cancel();
         ingress.join().await?;
         settle(&ground, &flush, output).await?;
@@ -201,7 +225,7 @@ impl Running {
 ///
 /// # Errors
 /// When that takes longer than [`DRAIN_MAX`]: what is left is taken up by the next start.
-pub async fn settle(ground: &Ground, flush: &Flush, output: &Output) -> anyhow::Result<()> {
+pub(crate) async fn settle(ground: &Ground, flush: &Flush, output: &Output) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(10);
     loop {
@@ -213,7 +237,10 @@ pub async fn settle(ground: &Ground, flush: &Flush, output: &Output) -> anyhow::
         if begun.elapsed() > Duration::from_secs(1) {
             output.progress("draining", 0, 0);
         }
-        anyhow::ensure!(begun.elapsed() < DRAIN_MAX, "{behind} shards are still to be passed");
+        anyhow::ensure!(
+            begun.elapsed() < DRAIN_MAX,
+            "{behind} shards are still to be passed"
+        );
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(200));
     }
@@ -226,10 +253,16 @@ async fn behind(ground: &Ground) -> anyhow::Result<usize> {
     let mut behind = waiting;
     for run in progress::open_runs(ground).await? {
         if let Some(progress) = progress::read(ground, &run).await? {
-            behind += progress.groups.iter().filter(|group| {
-                let shard = format!("{}/{}", group.stream, group.shard_id);
-                tips.0.get(&shard).is_some_and(|tip| !group.position.reaches(tip))
-            }).count();
+            behind += progress
+                .groups
+                .iter()
+                .filter(|group| {
+                    let shard = format!("{}/{}", group.stream, group.shard_id);
+                    tips.0
+                        .get(&shard)
+                        .is_some_and(|tip| !group.position.reaches(tip))
+                })
+                .count();
         }
     }
     Ok(behind)
@@ -239,10 +272,17 @@ async fn behind(ground: &Ground) -> anyhow::Result<usize> {
 ///
 /// # Errors
 /// Those of start and drain.
-pub async fn serve(platform: Platform, output: &Output, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    platform: Platform,
+    output: &Output,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let running = start(&platform, &stop, Listen::Profile).await?;
     output.note(format!("fraudplat listens on http://{}", running.addr));
-    output.note(format!("data in {}; Ctrl-C drains and ends", platform.data_dir.path().display()));
+    output.note(format!(
+        "data in {}; Ctrl-C drains and ends",
+        platform.data_dir.path().display()
+    ));
     stop.cancelled().await;
     running.drain(output).await?;
     platform.close().await

@@ -21,9 +21,9 @@ use crate::substrate::clock::SystemEntropy;
 use crate::substrate::data_dir::{DataDir, Opened};
 
 /// 0 done, 1 failed, 2 wrong usage, 3 refused by a law or a gate.
-pub const DONE: u8 = 0;
-pub const FAILED: u8 = 1;
-pub const REFUSED: u8 = 3;
+pub(crate) const DONE: u8 = 0;
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const REFUSED: u8 = 3;
 
 /// Runs the command of `args` (the program's name first) and returns its exit code.
 #[must_use]
@@ -33,7 +33,9 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(usage) => usage.exit(),
     };
     start_tracing();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -47,8 +49,11 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 fn start_tracing() {
-    let filter = EnvFilter::try_from_env("FRAUDPLAT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::try_from_env("FRAUDPLAT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if subscriber.try_init().is_err() {
         tracing::debug!("tracing was started already");
     }
@@ -67,7 +72,7 @@ async fn run_here_or_there(cli: Cli, args: Vec<OsString>) -> u8 {
 }
 
 /// Says what went wrong and returns the exit code for it.
-pub fn report(output: &Output, error: &anyhow::Error) -> u8 {
+pub(crate) fn report(output: &Output, error: &anyhow::Error) -> u8 {
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
         output.note(format!("refused: {} {}", refusal.code, refusal.detail));
         output.note(format!("  {}", refusal.code.advice()));
@@ -84,7 +89,10 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
     let profile = Profile::load(&cli.profile)
         .map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))?;
     refuse_split_roles(&cli.role)?;
-    let dir = cli.data_dir.clone().unwrap_or_else(profile::default_data_dir);
+    let dir = cli
+        .data_dir
+        .clone()
+        .unwrap_or_else(profile::default_data_dir);
     let owned = match DataDir::open(&dir, &SystemEntropy)? {
         Opened::Owned(owned) => owned,
         Opened::Busy { http_addr, pid } => {
@@ -120,7 +128,11 @@ async fn in_process(
     let cwd = std::env::current_dir()?;
     let call = Call {
         profile: platform.profile.clone(),
-        ground: roles.as_ref().map_or_else(|| platform.ground.clone(), |it| it.ground.clone()),
+        flush: roles.as_ref().map(|roles| roles.flush.clone()),
+        data_dir: platform.data_dir.path().to_owned(),
+        ground: roles
+            .as_ref()
+            .map_or_else(|| platform.ground.clone(), |it| it.ground.clone()),
         gate_addr: roles.as_ref().map(|roles| roles.addr.to_string()),
         cwd,
         output: output.clone(),
@@ -147,8 +159,14 @@ fn refuse_split_roles(roles: &[Role]) -> Result<(), Refusal> {
 }
 
 fn busy(dir: &std::path::Path, pid: Option<u32>) -> Refusal {
-    let pid = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-    Refusal::new(Code::DataDirBusy, format!("{} is owned by {pid}", dir.display()))
+    let pid = pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    );
+    Refusal::new(
+        Code::DataDirBusy,
+        format!("{} is owned by {pid}", dir.display()),
+    )
 }
 
 /// The first Ctrl-C or SIGTERM drains, the second ends at once; a kill loses nothing either way.

@@ -13,10 +13,13 @@ use crate::substrate::data_dir::OwnedDataDir;
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn owner_token(data_dir: &OwnedDataDir) -> anyhow::Result<String> {
+pub(crate) fn owner_token(data_dir: &OwnedDataDir) -> anyhow::Result<String> {
     let path = data_dir.token_path();
     let token = std::fs::read_to_string(&path);
-    Ok(token.with_context(|| format!("reading {}", path.display()))?.trim().to_owned())
+    Ok(token
+        .with_context(|| format!("reading {}", path.display()))?
+        .trim()
+        .to_owned())
 }
 
 /// The key of card tokens: made once per data directory, for the same card is the same token
@@ -24,7 +27,10 @@ pub fn owner_token(data_dir: &OwnedDataDir) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When it can be neither read nor made.
-pub fn token_key(data_dir: &OwnedDataDir, entropy: &dyn Entropy) -> anyhow::Result<[u8; 32]> {
+pub(crate) fn token_key(
+    data_dir: &OwnedDataDir,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<[u8; 32]> {
     let path = data_dir.path().join("run/token.key");
     let failed = || format!("reading the token key {}", path.display());
     let mut key = [0u8; 32];
@@ -39,7 +45,12 @@ pub fn token_key(data_dir: &OwnedDataDir, entropy: &dyn Entropy) -> anyhow::Resu
     entropy.fill(&mut key);
     // Under another name first: a key that was half written must never be used.
     let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
     file.write_all(&key)?;
     file.sync_all()?;
     std::fs::rename(&fresh, &path)?;

@@ -6,14 +6,15 @@ pub const CONTEXT_ARRIVAL_EVENTS: &str = "context_arrival_events";
 pub const CONTEXT_ARRIVAL_ENTITIES: &str = "context_arrival_entities";
 pub const CONTEXT_FLOW_ANCHOR: &str = "context_flow_anchor";
 
-/// The groups that write the join frame, each with its stream.
-pub const CONTEXT_GROUPS: &[(&str, Stream)] = &[
+/// The groups whose watermarks a join waits for, each with its stream. A lease scope is the text
+/// of a `ShardRef`; the watermark of a group is the least of its shards'.
+pub const CONTEXT_GROUPS: [(&str, Stream); 3] = [
     (CONTEXT_ARRIVAL_EVENTS, Stream::ArrivalEvents),
     (CONTEXT_ARRIVAL_ENTITIES, Stream::ArrivalEntities),
     (CONTEXT_FLOW_ANCHOR, Stream::FlowAnchor),
 ];
 
-/// The archive writer, over every stream.
+/// The archive writer, over every stream: its positions are the archive's coverage.
 pub const ARCHIVE: &str = "archive";
 
 /// The decision workers: one lease a run.

@@ -14,6 +14,9 @@ pub mod frame;
 pub mod policy;
 pub(crate) mod yaml;
 
+#[cfg(test)]
+mod tests;
+
 pub use bundle::CompiledBundle;
 pub use decide::{ENGINE_REV, decide};
 pub use diagnostic::Diagnostic;

@@ -1,9 +1,12 @@
 //! Appends facts in the transaction that made them true, and sends each new one to the control
 //! bus through the outbox.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::contracts::control::ControlMessage;
 use crate::contracts::fact::Fact;
-use crate::domain::ids::PlatformRunId;
+use crate::domain::ids::{FactId, PlatformRunId};
+use crate::domain::time::Time;
 use crate::domain::vocabulary::{FactType, Stream};
 use crate::substrate::db::{self, Transaction};
 
@@ -11,45 +14,69 @@ const APPEND: &str = include_str!("sql/append_fact.sql");
 const LIST: &str = include_str!("sql/list_facts.sql");
 const ENQUEUE: &str = include_str!("sql/enqueue_fact.sql");
 
-/// Appends the facts that are new; a repeat is silently the same fact (L2). Facts are rare, so a
-/// statement each is no cost.
+/// Appends the facts that are new; a repeat is silently the same fact (L2). Returns how many were.
 ///
 /// # Errors
 /// Those of the database; the transaction is then to be rolled back.
 pub async fn append(tx: &Transaction<'_>, facts: &[Fact]) -> Result<u64, db::Error> {
-    let mut appended = 0;
-    for fact in facts {
-        let body = serde_json::to_vec(fact).expect("a fact is plain JSON");
-        let run = fact.platform_run_id;
-        let source_type = fact.actor.source_type.as_str();
-        let rows = tx
-            .execute(
-                APPEND,
-                &[
-                    &fact.fact_id,
-                    &fact.fact_type.as_str(),
-                    &fact.natural_key,
-                    &run,
-                    &fact.actor.actor_id.as_str(),
-                    &source_type,
-                    &fact.stamps.service_release_id,
-                    &fact.observed_time,
-                    &body,
-                ],
-            )
-            .await?;
-        if rows == 1 {
-            let key = run.map_or_else(|| fact.fact_id.to_string(), |run| run.to_string());
-            let message = ControlMessage::Fact {
-                fact: Box::new(fact.clone()),
-            }
-            .to_bytes();
-            tx.execute(ENQUEUE, &[&Stream::Control.as_str(), &key, &message])
-                .await?;
-        }
-        appended += rows;
+    if facts.is_empty() {
+        return Ok(0);
     }
-    Ok(appended)
+    // Sorted, so that two writers of the same facts cannot wait for one another in a circle.
+    let sorted: BTreeMap<FactId, &Fact> = facts.iter().map(|it| (it.fact_id, it)).collect();
+    let facts: Vec<&Fact> = sorted.into_values().collect();
+    let json = |fact: &&Fact| serde_json::to_vec(fact).expect("a fact is plain JSON");
+    let ids: Vec<FactId> = facts.iter().map(|it| it.fact_id).collect();
+    let types: Vec<&str> = facts.iter().map(|it| it.fact_type.as_str()).collect();
+    let keys: Vec<String> = facts
+        .iter()
+        .map(|it| serde_json::to_string(&it.natural_key).expect("text is plain JSON"))
+        .collect();
+    let runs: Vec<Option<PlatformRunId>> = facts.iter().map(|it| it.platform_run_id).collect();
+    let actors: Vec<&str> = facts.iter().map(|it| it.actor.actor_id.as_str()).collect();
+    let sources: Vec<&str> = facts
+        .iter()
+        .map(|it| it.actor.source_type.as_str())
+        .collect();
+    let releases: Vec<&str> = facts
+        .iter()
+        .map(|it| it.stamps.service_release_id.as_str())
+        .collect();
+    let times: Vec<Time> = facts.iter().map(|it| it.observed_time).collect();
+    let bodies: Vec<Vec<u8>> = facts.iter().map(json).collect();
+    let statement = tx.prepare_cached(APPEND).await?;
+    let new = tx
+        .query(
+            &statement,
+            &[
+                &ids, &types, &keys, &runs, &actors, &sources, &releases, &times, &bodies,
+            ],
+        )
+        .await?;
+    let new: BTreeSet<FactId> = new.iter().map(|row| row.get(0)).collect();
+    send(tx, facts.iter().filter(|it| new.contains(&it.fact_id))).await?;
+    Ok(new.len() as u64)
+}
+
+/// Queues facts for the control bus, those of a run under its key.
+async fn send<'f>(
+    tx: &Transaction<'_>,
+    facts: impl Iterator<Item = &'f &'f Fact>,
+) -> Result<(), db::Error> {
+    let mut keys = Vec::new();
+    let mut messages = Vec::new();
+    for fact in facts {
+        let run = fact.platform_run_id;
+        keys.push(run.map_or_else(|| fact.fact_id.to_string(), |run| run.to_string()));
+        let fact = Box::new((*fact).clone());
+        messages.push(ControlMessage::Fact { fact }.to_bytes());
+    }
+    if !keys.is_empty() {
+        let statement = tx.prepare_cached(ENQUEUE).await?;
+        let stream = Stream::Control.as_str();
+        tx.execute(&statement, &[&stream, &keys, &messages]).await?;
+    }
+    Ok(())
 }
 
 /// The newest facts of a run (or of all), of one type (or of all).

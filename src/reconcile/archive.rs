@@ -18,7 +18,13 @@ pub(super) async fn audit(
     if !audit.options.has_archive {
         return Ok(());
     }
-    let rows = audit.ground.db.get().await?.query(LIST, &[&audit.run, &audit.cut.since]).await?;
+    let rows = audit
+        .ground
+        .db
+        .get()
+        .await?
+        .query(LIST, &[&audit.run, &audit.cut.since])
+        .await?;
     let (mut in_manifest, mut n_intact, mut altered) = (0, 0, Examples::default());
     for (at, row) in rows.iter().enumerate() {
         let stream = row.get::<_, &str>(0).parse::<Stream>();
@@ -33,8 +39,18 @@ pub(super) async fn audit(
         }
         (audit.progress)("archive segments", at as u64 + 1);
     }
-    findings.check("archive_records_equal_bus", on_bus, in_manifest, Examples::default());
-    findings.check("archive_segments_intact", int(rows.len()), n_intact, altered);
+    findings.check(
+        "archive_records_equal_bus",
+        on_bus,
+        in_manifest,
+        Examples::default(),
+    );
+    findings.check(
+        "archive_segments_intact",
+        int(rows.len()),
+        n_intact,
+        altered,
+    );
     Ok(())
 }
 

@@ -10,12 +10,17 @@ pub(super) async fn write(
     objects: &dyn Objects,
     reconciliation: &Reconciliation,
 ) -> Result<ObjectKey, Error> {
-    let mut body = serde_json::to_vec_pretty(reconciliation).expect("a reconciliation is plain JSON");
+    let mut body =
+        serde_json::to_vec_pretty(reconciliation).expect("a reconciliation is plain JSON");
     body.push(b'\n');
     let body = Bytes::from(body);
     let (run, at) = (reconciliation.platform_run_id, reconciliation.made_at);
     let of_day = format!("{run}/obs/reconciliation/{}.json", at.date());
-    let of_time = format!("{run}/obs/reconciliation/{}.{}.json", at.date(), at.micros());
+    let of_time = format!(
+        "{run}/obs/reconciliation/{}.{}.json",
+        at.date(),
+        at.micros()
+    );
     for name in [&of_day, &of_time] {
         let key: ObjectKey = name.parse().map_err(Error::Key)?;
         match objects.put_new(&key, body.clone()).await? {

@@ -62,7 +62,11 @@ pub(super) async fn scan(
         let mut n_empty = 0;
         while !at.reaches(tip) {
             let from = ReadFrom::Position(at.clone());
-            let read = audit.ground.bus.read(shard.stream, &shard.shard_id, from, LIMIT).await?;
+            let read = audit
+                .ground
+                .bus
+                .read(shard.stream, &shard.shard_id, from, LIMIT)
+                .await?;
             let Some(last) = read.records.last() else {
                 n_empty += 1;
                 if read.shard_end || n_empty >= EMPTY_READS_MAX {
@@ -73,7 +77,11 @@ pub(super) async fn scan(
             };
             n_empty = 0;
             at = Position::After(last.sequence_number.clone());
-            for record in read.records.iter().filter(|it| tip.covers(&it.sequence_number)) {
+            for record in read
+                .records
+                .iter()
+                .filter(|it| tip.covers(&it.sequence_number))
+            {
                 let is_passed = passed.covers(&record.sequence_number);
                 let is_archived = archived.covers(&record.sequence_number);
                 let kept = tally.take(audit, shard, record, index, references);
@@ -131,7 +139,10 @@ impl Tally {
         let stands = place(&shard.shard_id.0, number);
         references.meet(shard.stream, stands, payload, &key);
         let rows = index.find(&key);
-        for row in rows.iter_mut().filter(|row| row.payload == payload && row.place == stands) {
+        for row in rows
+            .iter_mut()
+            .filter(|row| row.payload == payload && row.place == stands)
+        {
             row.is_at_place = true;
         }
         match rows.iter_mut().find(|row| row.payload == payload) {
@@ -143,7 +154,8 @@ impl Tally {
             None => {
                 self.distinct += 1;
                 let name = &event.envelope.event_id;
-                self.strangers.add(|| format!("{}/{name} at {shard}/{number}", guarded.class));
+                self.strangers
+                    .add(|| format!("{}/{name} at {shard}/{number}", guarded.class));
             }
         }
     }
@@ -167,7 +179,8 @@ impl Tally {
             self.refused += 1;
             let at = &refused.origin_offset;
             let (shard, number) = (&at.shard_id, &at.sequence_number);
-            self.refusals.add(|| format!("{} at {stream}/{shard}/{number}", refused.code));
+            self.refusals
+                .add(|| format!("{} at {stream}/{shard}/{number}", refused.code));
         }
         kept
     }
@@ -193,15 +206,31 @@ pub(super) async fn report(
     }
     let ended = index.count(|entry| !entry.is_open);
     let at_place = index.count(|entry| !entry.is_open && entry.is_at_place);
-    let lost = index.name(audit, |entry| !entry.is_open && !entry.is_at_place).await?;
-    findings.check(format!("bus_{class}_stands_at_eb_ref"), ended, at_place, lost);
+    let lost = index
+        .name(audit, |entry| !entry.is_open && !entry.is_at_place)
+        .await?;
+    findings.check(
+        format!("bus_{class}_stands_at_eb_ref"),
+        ended,
+        at_place,
+        lost,
+    );
     let mut strangers = tally.strangers;
     let absent = index.name(audit, |entry| !entry.is_on_bus).await?;
     strangers.extend(absent.names().map(|name| format!("{name} absent")));
     let name = format!("bus_{class}_events_equal_admitted");
     findings.check(name, index.n_keys(), tally.distinct, strangers);
-    findings.none(format!("bus_{class}_refused_by_guard"), tally.refused, tally.refusals);
+    findings.none(
+        format!("bus_{class}_refused_by_guard"),
+        tally.refused,
+        tally.refusals,
+    );
     let repeats = tally.repeats;
-    findings.check(format!("bus_{class}_repeats_noted"), repeats, repeats, Examples::default());
+    findings.check(
+        format!("bus_{class}_repeats_noted"),
+        repeats,
+        repeats,
+        Examples::default(),
+    );
     Ok(())
 }

@@ -42,7 +42,11 @@ impl Findings {
             name: name.into(),
             left,
             right,
-            examples: if left == right { Vec::new() } else { examples.0 },
+            examples: if left == right {
+                Vec::new()
+            } else {
+                examples.0
+            },
         });
     }
 

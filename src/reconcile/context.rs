@@ -24,7 +24,9 @@ pub(super) async fn balance(
     let group = consumer(class);
     refuse(audit, class, index).await?;
     let client = audit.ground.db.get().await?;
-    let row = client.query_one(SUM, &[&audit.run, &group, &audit.cut.since]).await?;
+    let row = client
+        .query_one(SUM, &[&audit.run, &group, &audit.cut.since])
+        .await?;
     let (seen, written): (i64, i64) = (row.get(0), row.get(1));
     let (deduped, quarantined): (i64, i64) = (row.get(2), row.get(3));
     let none = Examples::default;
@@ -33,8 +35,15 @@ pub(super) async fn balance(
     findings.check(format!("{group}_counts_equal_bus"), passed, seen, none());
     let name = format!("{group}_written_equals_admitted");
     findings.check(name, index.n_payloads(), written, none());
-    let row = client.query_one(COUNT_REFUSED, &[&audit.run, &group, &audit.cut.since]).await?;
-    findings.check(format!("{group}_refusals_equal_counts"), quarantined, row.get(0), none());
+    let row = client
+        .query_one(COUNT_REFUSED, &[&audit.run, &group, &audit.cut.since])
+        .await?;
+    findings.check(
+        format!("{group}_refusals_equal_counts"),
+        quarantined,
+        row.get(0),
+        none(),
+    );
     Ok(())
 }
 
@@ -46,9 +55,18 @@ pub(super) async fn refuse(
 ) -> Result<(), Error> {
     let client = audit.ground.db.get().await?;
     let group = consumer(class);
-    let rows = client.query(LIST_REFUSED, &[&audit.run, &group, &audit.cut.since]).await?;
-    for event_id in rows.iter().filter_map(|row| row.get::<_, &str>(0).parse::<EventId>().ok()) {
-        let key = EventKey { platform_run_id: audit.run, event_class: class, event_id };
+    let rows = client
+        .query(LIST_REFUSED, &[&audit.run, &group, &audit.cut.since])
+        .await?;
+    for event_id in rows
+        .iter()
+        .filter_map(|row| row.get::<_, &str>(0).parse::<EventId>().ok())
+    {
+        let key = EventKey {
+            platform_run_id: audit.run,
+            event_class: class,
+            event_id,
+        };
         for entry in index.find(&short(&key.digest())) {
             entry.is_refused = !entry.is_decided;
         }

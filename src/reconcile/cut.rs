@@ -38,13 +38,20 @@ impl Cut {
         let row = ground.db.get().await?.query_opt(READ_RUN, &[run]).await?;
         let row = row.ok_or(Error::UnknownRun(*run))?;
         let (ready, created_at): (&[u8], Time) = (row.get(0), row.get(1));
-        let ready = serde_json::from_slice(ready).map_err(|cause| db::Error::form("READY", &cause))?;
+        let ready =
+            serde_json::from_slice(ready).map_err(|cause| db::Error::form("READY", &cause))?;
         let mut tips = BTreeMap::new();
         for stream in Stream::ALL {
             for shard in ground.bus.shards(*stream).await? {
                 let tip = ground.bus.tip(*stream, &shard.shard_id).await?;
                 let shard_id = shard.shard_id;
-                tips.insert(ShardRef { stream: *stream, shard_id }, tip);
+                tips.insert(
+                    ShardRef {
+                        stream: *stream,
+                        shard_id,
+                    },
+                    tip,
+                );
             }
         }
         let since = Day(Day::of(created_at).0 - 1);
@@ -53,11 +60,16 @@ impl Cut {
 
     pub(super) fn basis(&self) -> Basis {
         let tips = self.tips.iter();
-        Basis(tips.map(|(shard, tip)| (shard.to_string(), tip.clone())).collect())
+        Basis(
+            tips.map(|(shard, tip)| (shard.to_string(), tip.clone()))
+                .collect(),
+        )
     }
 
     pub(super) fn shards(&self, stream: Stream) -> impl Iterator<Item = (&ShardRef, &Position)> {
-        self.tips.iter().filter(move |(shard, _)| shard.stream == stream)
+        self.tips
+            .iter()
+            .filter(move |(shard, _)| shard.stream == stream)
     }
 }
 
@@ -100,12 +112,17 @@ impl Positions {
             return self.decision.basis.position(shard).clone();
         }
         let scope = shard.to_string();
-        let row = self.leases.iter().find(|row| row.key.group == group && row.key.scope == scope);
-        row.and_then(|row| row.position.parse().ok()).unwrap_or(Position::Start)
+        let row = self
+            .leases
+            .iter()
+            .find(|row| row.key.group == group && row.key.scope == scope);
+        row.and_then(|row| row.position.parse().ok())
+            .unwrap_or(Position::Start)
     }
 
     fn reach(&self, group: &str, cut: &Cut, stream: Stream) -> bool {
-        cut.shards(stream).all(|(shard, tip)| self.of(group, shard).reaches(tip))
+        cut.shards(stream)
+            .all(|(shard, tip)| self.of(group, shard).reaches(tip))
     }
 }
 
@@ -141,7 +158,9 @@ async fn is_settled(
         return Ok(false);
     }
     let client = ground.db.get().await?;
-    let row = client.query_one(READ_SETTLING, &[run, &cut.since, &DECISION]).await?;
+    let row = client
+        .query_one(READ_SETTLING, &[run, &cut.since, &DECISION])
+        .await?;
     let (admitted, traffic, receipts): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     let (refused, open): (i64, i64) = (row.get(3), row.get(4));
     // The worker of a run that has ended stops where its own traffic ends, before the tip.

@@ -52,21 +52,27 @@ pub(super) async fn walk(audit: &Audit<'_>, index: &mut Index) -> Result<Decisio
     };
     let stride = match audit.options.deep {
         true => Some(1),
-        false => stride(audit.positions.decision.seq, audit.options.evidence_samples_max),
+        false => stride(
+            audit.positions.decision.seq,
+            audit.options.evidence_samples_max,
+        ),
     };
     let client = audit.ground.db.get().await?;
     let mut after = (i64::MIN, audit.cut.since);
     loop {
         let statement = client.prepare_cached(READ).await?;
         let (seq, day) = &after;
-        let rows = client.query(&statement, &[&audit.run, &audit.cut.since, seq, day, &PAGE]).await?;
+        let rows = client
+            .query(&statement, &[&audit.run, &audit.cut.since, seq, day, &PAGE])
+            .await?;
         let Some(last) = rows.last() else { break };
         after = (last.get(1), last.get::<_, Day>(0));
         for row in &rows {
             let key = log.take(audit, row, index);
             let seq: i64 = row.get(1);
             if stride.is_some_and(|stride| (seq - 1) % stride == 0) {
-                log.references.add(seq, key.unwrap_or_default(), row.get(4), row.get(5));
+                log.references
+                    .add(seq, key.unwrap_or_default(), row.get(4), row.get(5));
             }
         }
         (audit.progress)("decisions", log.rows.unsigned_abs());
@@ -100,16 +106,22 @@ impl DecisionLog {
         self.rows += 1;
         self.n_seqs += i64::from(self.rows == 1 || seq != self.head.seq);
         // As stored, so that one broken record is one broken record.
-        self.head = ChainLink { seq, link: record.link };
+        self.head = ChainLink {
+            seq,
+            link: record.link,
+        };
         let key = self.named(audit, row, event_id);
         let rows = key.map(|key| index.find(&key)).unwrap_or_default();
         match rows.first_mut() {
-            None => self.unnamed.add(|| format!("traffic/{event_id} of seq {seq}")),
+            None => self
+                .unnamed
+                .add(|| format!("traffic/{event_id} of seq {seq}")),
             Some(entry) => {
                 self.n_named += 1;
                 if entry.is_decided {
                     self.n_twice += 1;
-                    self.twice.add(|| format!("traffic/{event_id} of seq {seq}"));
+                    self.twice
+                        .add(|| format!("traffic/{event_id} of seq {seq}"));
                 }
                 rows.iter_mut().for_each(|entry| entry.is_decided = true);
             }
@@ -140,30 +152,66 @@ pub(super) async fn balance(
 ) -> Result<(), Error> {
     context::refuse(audit, EventClass::Traffic, index).await?;
     let owed = index.count(|entry| !entry.is_refused);
-    let undecided = index.name(audit, |entry| !entry.is_decided && !entry.is_refused).await?;
+    let undecided = index
+        .name(audit, |entry| !entry.is_decided && !entry.is_refused)
+        .await?;
     let none = Examples::default;
     let taken = std::mem::take::<Examples>;
-    findings.check("decisions_equal_admitted_traffic", owed, log.rows, undecided);
+    findings.check(
+        "decisions_equal_admitted_traffic",
+        owed,
+        log.rows,
+        undecided,
+    );
     let unnamed = taken(&mut log.unnamed);
-    findings.check("decisions_name_admitted_traffic", log.rows, log.n_named, unnamed);
+    findings.check(
+        "decisions_name_admitted_traffic",
+        log.rows,
+        log.n_named,
+        unnamed,
+    );
     findings.none("events_decided_twice", log.n_twice, taken(&mut log.twice));
     findings.check("decision_seqs_are_dense", log.head.seq, log.n_seqs, none());
-    findings.check("decision_chain_holds", log.rows, log.n_linked, taken(&mut log.broken));
+    findings.check(
+        "decision_chain_holds",
+        log.rows,
+        log.n_linked,
+        taken(&mut log.broken),
+    );
     let lease = &audit.positions.decision;
-    findings.check("decision_lease_knows_head_seq", log.head.seq, lease.seq, none());
+    findings.check(
+        "decision_lease_knows_head_seq",
+        log.head.seq,
+        lease.seq,
+        none(),
+    );
     let same = i64::from(log.head.link == lease.link);
     findings.check("decision_lease_knows_head_link", 1, same, none());
 
     let client = audit.ground.db.get().await?;
-    let row = client.query_one(SUM, &[&audit.run, &audit.cut.since]).await?;
+    let row = client
+        .query_one(SUM, &[&audit.run, &audit.cut.since])
+        .await?;
     let (seen, decided, repeated): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     let (quarantined, other_runs): (i64, i64) = (row.get(3), row.get(4));
     let settled = decided + repeated + quarantined + other_runs;
     findings.check("decision_counts_balance", seen, settled, none());
     findings.check("decision_counts_equal_decisions", log.rows, decided, none());
-    findings.check("decision_counts_equal_bus", passed, seen - other_runs, none());
-    let row = client.query_one(COUNT_REFUSED, &[&audit.run, &DECISION, &audit.cut.since]).await?;
-    findings.check("decision_refusals_equal_counts", quarantined, row.get(0), none());
+    findings.check(
+        "decision_counts_equal_bus",
+        passed,
+        seen - other_runs,
+        none(),
+    );
+    let row = client
+        .query_one(COUNT_REFUSED, &[&audit.run, &DECISION, &audit.cut.since])
+        .await?;
+    findings.check(
+        "decision_refusals_equal_counts",
+        quarantined,
+        row.get(0),
+        none(),
+    );
     Ok(())
 }
 
@@ -176,8 +224,14 @@ mod tests {
         for (last, n) in [(0, 5), (1, 5), (5, 5), (6, 5), (11, 5), (1_504_628, 2_000)] {
             let stride = stride(last, n).unwrap();
             let followed = (1..=last).filter(|seq| (seq - 1) % stride == 0).count() as u64;
-            assert!(followed <= n && (followed > 0 || last == 0), "{last} {n}: {followed}");
+            assert!(
+                followed <= n && (followed > 0 || last == 0),
+                "{last} {n}: {followed}"
+            );
         }
-        assert_eq!((stride(5, 5), stride(6, 5), stride(9, 0)), (Some(1), Some(2), None));
+        assert_eq!(
+            (stride(5, 5), stride(6, 5), stride(9, 0)),
+            (Some(1), Some(2), None)
+        );
     }
 }

@@ -40,7 +40,9 @@ pub(super) struct Batch {
 /// and shows in `ig_open_batches`.
 pub(super) async fn counts(audit: &Audit<'_>, findings: &mut Findings) -> Result<Counts, Error> {
     let client = audit.ground.db.get().await?;
-    let rows = client.query(SUM_COUNTS, &[&audit.run, &audit.cut.since]).await?;
+    let rows = client
+        .query(SUM_COUNTS, &[&audit.run, &audit.cut.since])
+        .await?;
     let mut counts = Counts::default();
     let (mut received, mut settled, mut examples) = (0, 0, Examples::default());
     for row in &rows {
@@ -65,7 +67,9 @@ pub(super) async fn batches(
     findings: &mut Findings,
 ) -> Result<Vec<Batch>, Error> {
     let client = audit.ground.db.get().await?;
-    let rows = client.query(LIST_BATCHES, &[&audit.run, &audit.cut.since]).await?;
+    let rows = client
+        .query(LIST_BATCHES, &[&audit.run, &audit.cut.since])
+        .await?;
     let read = |row: &Row| Batch {
         day: row.get(0),
         batch_id: row.get(1),
@@ -91,7 +95,12 @@ pub(super) async fn batches(
         }
     }
     let n_batches = int(batches.len());
-    findings.check("ig_batches_end_once", n_batches, n_batches - n_repeated, repeated);
+    findings.check(
+        "ig_batches_end_once",
+        n_batches,
+        n_batches - n_repeated,
+        repeated,
+    );
     findings.none("ig_open_batches", n_open, open);
     Ok(batches)
 }
@@ -104,11 +113,20 @@ pub(super) async fn rows(
     counts: &Counts,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let admitted = counts.admitted.get(class.as_str()).copied().unwrap_or_default();
+    let admitted = counts
+        .admitted
+        .get(class.as_str())
+        .copied()
+        .unwrap_or_default();
     let name = format!("ig_{class}_rows_equal_admitted");
     findings.check(name, admitted, index.len(), Examples::default());
     let repeated = index.name_repeated(audit).await?;
-    findings.check(format!("ig_{class}_keys_distinct"), index.len(), index.n_keys(), repeated);
+    findings.check(
+        format!("ig_{class}_keys_distinct"),
+        index.len(),
+        index.n_keys(),
+        repeated,
+    );
     Ok(())
 }
 
@@ -126,16 +144,26 @@ pub(super) async fn quarantine(
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let client = audit.ground.db.get().await?;
-    let rows = client.query(LIST_QUARANTINE, &[&audit.run, &audit.cut.since]).await?;
+    let rows = client
+        .query(LIST_QUARANTINE, &[&audit.run, &audit.cut.since])
+        .await?;
     drop(client);
     let n_rows = int(rows.len());
-    findings.check("ig_quarantine_rows_equal_counts", counts.quarantined, n_rows, Examples::default());
+    findings.check(
+        "ig_quarantine_rows_equal_counts",
+        counts.quarantined,
+        n_rows,
+        Examples::default(),
+    );
     let (mut n_held, mut examples) = (0, Examples::default());
     for of_object in rows.chunk_by(|a, b| a.get::<_, &str>(0) == b.get::<_, &str>(0)) {
         let lines = lines(audit, of_object[0].get(0)).await?;
         for row in of_object {
             let (item, hash): (i32, Option<Digest>) = (row.get(1), row.get(4));
-            if lines.get(&i64::from(item)).is_some_and(|line| hash.is_none() || *line == hash) {
+            if lines
+                .get(&i64::from(item))
+                .is_some_and(|line| hash.is_none() || *line == hash)
+            {
                 n_held += 1;
             } else {
                 let (class, event_id): (&str, &str) = (row.get(2), row.get(3));
@@ -143,7 +171,12 @@ pub(super) async fn quarantine(
             }
         }
     }
-    findings.check("quarantine_objects_hold_their_items", n_rows, n_held, examples);
+    findings.check(
+        "quarantine_objects_hold_their_items",
+        n_rows,
+        n_held,
+        examples,
+    );
     Ok(())
 }
 
@@ -160,9 +193,18 @@ async fn lines(audit: &Audit<'_>, key: &str) -> Result<HashMap<i64, Option<Diges
 pub(super) async fn leftovers(audit: &Audit<'_>, findings: &mut Findings) -> Result<(), Error> {
     let waiting = outbox::waiting(&audit.ground.db).await?;
     findings.none("outbox_is_empty", waiting, Examples::default());
-    let rows = audit.ground.db.get().await?.query(COUNT_OPEN_BYTES, &[]).await?;
+    let rows = audit
+        .ground
+        .db
+        .get()
+        .await?
+        .query(COUNT_OPEN_BYTES, &[])
+        .await?;
     let mut examples = Examples::default();
-    examples.extend(rows.iter().map(|row| format!("batch {}", row.get::<_, i64>(0))));
+    examples.extend(
+        rows.iter()
+            .map(|row| format!("batch {}", row.get::<_, i64>(0))),
+    );
     findings.none("inflight_of_ended_batches", int(rows.len()), examples);
     Ok(())
 }

@@ -36,7 +36,9 @@ pub(super) fn head(digest: &Digest) -> u64 {
 /// A place of one stream.
 #[must_use]
 pub(super) fn place(shard_id: &str, sequence_number: &str) -> u64 {
-    head(&Digest::of_bytes(format!("{shard_id}/{sequence_number}").as_bytes()))
+    head(&Digest::of_bytes(
+        format!("{shard_id}/{sequence_number}").as_bytes(),
+    ))
 }
 
 /// One row of `ig.event` with what was met of it.
@@ -73,9 +75,14 @@ impl Index {
             let statement = client.prepare_cached(READ_EVENTS).await?;
             let (day, batch_id, item) = &after;
             let rows = client
-                .query(&statement, &[&audit.run, &class.as_str(), day, batch_id, item, &PAGE])
+                .query(
+                    &statement,
+                    &[&audit.run, &class.as_str(), day, batch_id, item, &PAGE],
+                )
                 .await?;
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { break };
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+                break;
+            };
             let places = places(&client, key_of(first), key_of(last)).await?;
             entries.extend(rows.iter().map(|row| entry(row, &places)));
             let (day, batch_id) = key_of(last);
@@ -110,7 +117,10 @@ impl Index {
     /// The rows under a key: one, where nothing is wrong.
     pub(super) fn find(&mut self, key: &Short) -> &mut [Entry] {
         let from = self.entries.partition_point(|entry| entry.key < *key);
-        let n = self.entries[from..].iter().take_while(|entry| entry.key == *key).count();
+        let n = self.entries[from..]
+            .iter()
+            .take_while(|entry| entry.key == *key)
+            .count();
         &mut self.entries[from..from + n]
     }
 
@@ -120,12 +130,18 @@ impl Index {
         audit: &Audit<'_>,
         is: impl Fn(&Entry) -> bool,
     ) -> Result<Examples, Error> {
-        let keys = self.entries.iter().filter(|entry| is(entry)).map(|entry| entry.key.to_vec());
+        let keys = self
+            .entries
+            .iter()
+            .filter(|entry| is(entry))
+            .map(|entry| entry.key.to_vec());
         let keys: Vec<Vec<u8>> = keys.take(EXAMPLES_MAX).collect();
         let mut examples = Examples::default();
         if !keys.is_empty() {
             let client = audit.ground.db.get().await?;
-            let rows = client.query(NAME_EVENTS, &[&audit.run, &audit.cut.since, &keys]).await?;
+            let rows = client
+                .query(NAME_EVENTS, &[&audit.run, &audit.cut.since, &keys])
+                .await?;
             examples.extend(rows.iter().map(|row| row.get(0)));
         }
         Ok(examples)
@@ -140,7 +156,8 @@ impl Index {
             .map(|rows| rows[0].key)
             .take(EXAMPLES_MAX)
             .collect();
-        self.name(audit, |entry| repeated.contains(&entry.key)).await
+        self.name(audit, |entry| repeated.contains(&entry.key))
+            .await
     }
 }
 
@@ -174,14 +191,21 @@ pub(super) async fn places(
 ) -> Result<Places, Error> {
     let statement = client.prepare_cached(READ_TERMINALS).await?;
     let rows = client
-        .query(&statement, &[&first_day, &first_batch, &last_day, &last_batch])
+        .query(
+            &statement,
+            &[&first_day, &first_batch, &last_day, &last_batch],
+        )
         .await?;
     let mut places = Places::with_capacity(rows.len());
     for row in &rows {
         let shards: Vec<Option<String>> = row.get(1);
         let numbers: Vec<Option<String>> = row.get(2);
         let both = shards.into_iter().zip(numbers);
-        places.insert(row.get(0), both.map(|(shard, number)| Some((shard?, number?))).collect());
+        places.insert(
+            row.get(0),
+            both.map(|(shard, number)| Some((shard?, number?)))
+                .collect(),
+        );
     }
     Ok(places)
 }

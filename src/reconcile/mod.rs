@@ -131,14 +131,18 @@ impl Audit<'_> {
         let mut traffic = Index::load(self, EventClass::Traffic).await?;
         let mut log = decisions::walk(self, &mut traffic).await?;
         let mut on_bus = 0;
-        on_bus += self.class(EventClass::Traffic, traffic, &mut log, &counts, findings).await?;
+        on_bus += self
+            .class(EventClass::Traffic, traffic, &mut log, &counts, findings)
+            .await?;
         for class in [
             EventClass::ArrivalEvent,
             EventClass::ArrivalEntities,
             EventClass::FlowAnchor,
         ] {
             let index = Index::load(self, class).await?;
-            on_bus += self.class(class, index, &mut log, &counts, findings).await?;
+            on_bus += self
+                .class(class, index, &mut log, &counts, findings)
+                .await?;
         }
         log.references.report(findings);
         archive::audit(self, on_bus, findings).await?;

@@ -54,7 +54,13 @@ pub(super) async fn audit(
     batches: &[Batch],
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let rows = audit.ground.db.get().await?.query(LIST, &[&audit.run, &audit.cut.since]).await?;
+    let rows = audit
+        .ground
+        .db
+        .get()
+        .await?
+        .query(LIST, &[&audit.run, &audit.cut.since])
+        .await?;
     let segments: Vec<Segment> = rows.iter().map(segment_of).collect();
     let mut tally = Tally::default();
     uncovered(&segments, batches, &mut tally);
@@ -63,11 +69,26 @@ pub(super) async fn audit(
         (audit.progress)("receipts", tally.n_receipts.unsigned_abs());
     }
     let (n_shared, shared) = overlaps(&segments);
-    findings.check("receipt_segments_intact", tally.n_segments, tally.n_intact, tally.intact);
+    findings.check(
+        "receipt_segments_intact",
+        tally.n_segments,
+        tally.n_intact,
+        tally.intact,
+    );
     findings.none("receipt_segments_overlapping", n_shared, shared);
     let n_held = tally.n_owed - tally.n_missing;
-    findings.check("admitted_events_have_receipts", tally.n_owed, n_held, tally.missing);
-    findings.check("receipts_match_admitted_events", tally.n_receipts, tally.n_matched, tally.matched);
+    findings.check(
+        "admitted_events_have_receipts",
+        tally.n_owed,
+        n_held,
+        tally.missing,
+    );
+    findings.check(
+        "receipts_match_admitted_events",
+        tally.n_receipts,
+        tally.n_matched,
+        tally.matched,
+    );
     Ok(())
 }
 
@@ -90,12 +111,19 @@ fn uncovered(segments: &[Segment], batches: &[Batch], tally: &mut Tally) {
         by_gate.entry(&segment.gate_id).or_default().push(segment);
     }
     for batch in batches.iter().filter(|batch| batch.n_terminal > 0) {
-        let of_gate = by_gate.get(batch.gate_id.as_str()).map_or(&[][..], Vec::as_slice);
+        let of_gate = by_gate
+            .get(batch.gate_id.as_str())
+            .map_or(&[][..], Vec::as_slice);
         let up_to = of_gate.partition_point(|segment| segment.first <= batch.batch_id);
-        if !of_gate[..up_to].iter().any(|segment| batch.batch_id <= segment.last) {
+        if !of_gate[..up_to]
+            .iter()
+            .any(|segment| batch.batch_id <= segment.last)
+        {
             tally.n_owed += batch.admitted;
             tally.n_missing += batch.admitted;
-            tally.missing.add(|| format!("all of batch {}", batch.batch_id));
+            tally
+                .missing
+                .add(|| format!("all of batch {}", batch.batch_id));
         }
     }
 }
@@ -119,9 +147,13 @@ impl Tally {
         self.n_owed += int(owed.len());
         let key: ObjectKey = segment.object_key.parse().map_err(Error::Key)?;
         let body = audit.ground.objects.get(&key).await?;
-        let lines = body.iter().flat_map(|body| body.split(|byte| *byte == b'\n'));
+        let lines = body
+            .iter()
+            .flat_map(|body| body.split(|byte| *byte == b'\n'));
         let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
-        let is_honest = body.as_ref().is_some_and(|body| Digest::of_bytes(body) == segment.content_hash);
+        let is_honest = body
+            .as_ref()
+            .is_some_and(|body| Digest::of_bytes(body) == segment.content_hash);
         if is_honest && int(lines.len()) == segment.receipts {
             self.n_intact += 1;
         } else {
@@ -131,19 +163,33 @@ impl Tally {
             self.receipt(audit, segment, at, line, &mut owed);
         }
         self.n_missing += int(owed.len());
-        let mut names: Vec<String> = owed.keys().map(|(class, id)| format!("{class}/{id}")).collect();
+        let mut names: Vec<String> = owed
+            .keys()
+            .map(|(class, id)| format!("{class}/{id}"))
+            .collect();
         names.sort_unstable();
         self.missing.extend(names);
         Ok(())
     }
 
-    fn receipt(&mut self, audit: &Audit<'_>, segment: &Segment, at: usize, line: &[u8], owed: &mut Owed) {
+    fn receipt(
+        &mut self,
+        audit: &Audit<'_>,
+        segment: &Segment,
+        at: usize,
+        line: &[u8],
+        owed: &mut Owed,
+    ) {
         self.n_receipts += 1;
         let Ok(receipt) = serde_json::from_slice::<Receipt>(line) else {
-            self.matched.add(|| format!("line {} of {}", at + 1, segment.object_key));
+            self.matched
+                .add(|| format!("line {} of {}", at + 1, segment.object_key));
             return;
         };
-        let name = (receipt.event_class.to_string(), receipt.event_id.to_string());
+        let name = (
+            receipt.event_class.to_string(),
+            receipt.event_id.to_string(),
+        );
         let expected = owed.remove(&name);
         if expected.is_some_and(|expected| expected.is_told_by(&receipt))
             && receipt.platform_run_id == audit.run
@@ -157,8 +203,14 @@ impl Tally {
 
 impl Expected {
     fn is_told_by(&self, receipt: &Receipt) -> bool {
-        let stands = (&receipt.eb_ref.shard_id.0, receipt.eb_ref.sequence_number.as_str());
-        let place = self.place.as_ref().map(|(shard, number)| (shard, number.as_str()));
+        let stands = (
+            &receipt.eb_ref.shard_id.0,
+            receipt.eb_ref.sequence_number.as_str(),
+        );
+        let place = self
+            .place
+            .as_ref()
+            .map(|(shard, number)| (shard, number.as_str()));
         receipt.result == IngestResult::Admitted
             && receipt.batch_id == self.batch_id
             && receipt.payload_hash == self.payload_hash
@@ -174,7 +226,13 @@ async fn owed(audit: &Audit<'_>, segment: &Segment) -> Result<Owed, Error> {
     let rows = client
         .query(
             &statement,
-            &[&audit.run, &segment.day, &segment.gate_id, &segment.first, &segment.last],
+            &[
+                &audit.run,
+                &segment.day,
+                &segment.gate_id,
+                &segment.first,
+                &segment.last,
+            ],
         )
         .await?;
     let key_of = |row: &Row| (row.get(0), row.get(1));
@@ -185,7 +243,9 @@ async fn owed(audit: &Audit<'_>, segment: &Segment) -> Result<Owed, Error> {
     let mut owed = Owed::with_capacity(rows.len());
     for row in &rows {
         let (batch_id, item): (i64, i32) = (row.get(1), row.get(2));
-        let Some(of_batch) = places.get(&batch_id) else { continue };
+        let Some(of_batch) = places.get(&batch_id) else {
+            continue;
+        };
         let at = usize::try_from(item).ok();
         let expected = Expected {
             batch_id,

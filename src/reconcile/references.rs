@@ -40,7 +40,10 @@ impl References {
             return;
         };
         let of_body = body.inputs.iter();
-        let of_evidence = evidence.inputs.iter().map(|(part, input)| (part, &input.payload_hash));
+        let of_evidence = evidence
+            .inputs
+            .iter()
+            .map(|(part, input)| (part, &input.payload_hash));
         let agree = of_body.eq(of_evidence)
             && evidence.inputs.contains_key(&InputPart::Traffic)
             && body.decision_id == evidence.decision_id;
@@ -75,7 +78,9 @@ impl References {
 
     /// A record of the run stands here.
     pub(super) fn meet(&mut self, stream: Stream, place: u64, payload: u64, key: &Short) {
-        let Some(wanted) = self.wanted.get_mut(&stream) else { return };
+        let Some(wanted) = self.wanted.get_mut(&stream) else {
+            return;
+        };
         let from = wanted.partition_point(|it| it.place < place);
         for it in wanted[from..].iter_mut().take_while(|it| it.place == place) {
             it.is_found = it.payload == payload && it.key.is_none_or(|wanted| wanted == *key);
@@ -83,13 +88,23 @@ impl References {
     }
 
     pub(super) fn report(self, findings: &mut Findings) {
-        findings.check("evidence_agrees_with_body", self.n_audited, self.n_agreeing, self.agreeing);
+        findings.check(
+            "evidence_agrees_with_body",
+            self.n_audited,
+            self.n_agreeing,
+            self.agreeing,
+        );
         let all = || self.wanted.values().flatten();
         let lost = all().filter(|it| !it.is_found);
         let mut examples = Examples::default();
         examples.extend(lost.map(|it| format!("{} of seq {}", it.part.as_str(), it.seq)));
         let n_found = all().filter(|it| it.is_found).count();
-        findings.check("evidence_names_bus_records", int(all().count()), int(n_found), examples);
+        findings.check(
+            "evidence_names_bus_records",
+            int(all().count()),
+            int(n_found),
+            examples,
+        );
     }
 }
 

@@ -1,5 +1,10 @@
-//! Real time: from the bus to a decision.
+//! The real-time plane: from the bus to a decision, the log of decisions, the archive.
 
+/// The writer of the archive.
 pub mod archive;
+/// Decision Log & Audit: reads, verifies and recomputes what was decided.
+pub mod audit;
+/// Features, join, decisions.
 pub mod decision;
+/// Context streams into frames and flow bindings.
 pub mod inlet;

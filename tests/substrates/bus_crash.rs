@@ -147,7 +147,7 @@ async fn what_was_acknowledged_survives_kill_9() {
                 0,
                 "the child ended by itself"
             );
-            note(&line, &mut told);
+            note(line.trim_end(), &mut told);
         }
         child.kill().unwrap();
         child.wait().unwrap();

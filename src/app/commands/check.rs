@@ -13,20 +13,28 @@ use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::engine::{Diagnostic, FeatureSet, Policy};
 
-pub fn features(command: &Check, output: &Output) -> anyhow::Result<u8> {
+pub(crate) fn features(command: &Check, output: &Output) -> anyhow::Result<u8> {
     let Check::Check(asked) = command;
     let (name, text) = read(&asked.file)?;
     let set = FeatureSet::compile(&name, &text).map_err(|found| refusal(&found))?;
-    let names: Vec<(String, String)> =
-        set.features().map(|(name, kind)| (name.to_owned(), format!("{kind:?}").to_lowercase())).collect();
+    let names: Vec<(String, String)> = set
+        .features()
+        .map(|(name, kind)| (name.to_owned(), format!("{kind:?}").to_lowercase()))
+        .collect();
     output.result(&names, |names| {
-        let rows = names.iter().map(|(name, kind)| vec![name.clone(), kind.clone()]);
-        format!("{} is in order\n\n{}", asked.file.display(), table(&["FEATURE", "TYPE"], rows, &[]))
+        let rows = names
+            .iter()
+            .map(|(name, kind)| vec![name.clone(), kind.clone()]);
+        format!(
+            "{} is in order\n\n{}",
+            asked.file.display(),
+            table(&["FEATURE", "TYPE"], rows, &[])
+        )
     });
     Ok(DONE)
 }
 
-pub fn policy(command: &Check, output: &Output) -> anyhow::Result<u8> {
+pub(crate) fn policy(command: &Check, output: &Output) -> anyhow::Result<u8> {
     let Check::Check(asked) = command;
     let set = feature_set(asked)?;
     let (name, text) = read(&asked.file)?;
@@ -48,7 +56,8 @@ fn feature_set(asked: &CheckFile) -> anyhow::Result<FeatureSet> {
 }
 
 fn read(file: &Path) -> anyhow::Result<(String, String)> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     Ok((file.display().to_string(), text))
 }
 

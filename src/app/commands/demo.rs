@@ -11,7 +11,9 @@ use crate::app::commands::table::{grouped, table};
 use crate::app::commands::{Call, demo_numbers, reconcile, replay, sr, wsp};
 use crate::app::roles;
 use crate::app::run::{DONE, FAILED};
-use crate::contracts::demo_report::{Balance, DemoReport, Events, Replayed, SCHEMA_VERSION, Throughput};
+use crate::contracts::demo_report::{
+    Balance, DemoReport, Events, Replayed, SCHEMA_VERSION, Throughput,
+};
 use crate::contracts::reconciliation::Reconciliation;
 use crate::domain::ids::PlatformRunId;
 use crate::ingress::world::sample;
@@ -21,7 +23,7 @@ use crate::rtdl::audit;
 const REPLAYED: usize = 500;
 const LANES: usize = 4;
 
-pub async fn run(call: &Call, asked: &Demo) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, asked: &Demo) -> anyhow::Result<u8> {
     let report = Box::pin(whole_loop(call, asked)).await?;
     call.output.result(&report, shown);
     if asked.serve {
@@ -33,17 +35,23 @@ pub async fn run(call: &Call, asked: &Demo) -> anyhow::Result<u8> {
 
 async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<DemoReport> {
     anyhow::ensure!(asked.payments > 0, "--payments must be at least 1");
-    call.output.note("1/5 a world: corner shops, their customers, two kinds of fraud");
+    call.output
+        .note("1/5 a world: corner shops, their customers, two kinds of fraud");
     let created = Box::pin(sr::pin(call, &write_world(call, asked)?)).await?;
     let run = created.platform_run_id;
     let world = created.world.context("a data set has a world")?;
-    call.output.note("2/5 streaming it through the gate; decisions follow as it comes");
+    call.output
+        .note("2/5 streaming it through the gate; decisions follow as it comes");
     let sent = Box::pin(wsp::send(call, &run, &options())).await?;
-    let flush = call.flush.clone().context("the demo runs the roles itself")?;
+    let flush = call
+        .flush
+        .clone()
+        .context("the demo runs the roles itself")?;
     roles::settle(&call.ground, &flush, &call.output).await?;
     call.output.note("3/5 balancing every durable row");
     let balance = Box::pin(reconcile::balance(call, &run)).await?;
-    call.output.note("4/5 recomputing a sample of decisions from the archive");
+    call.output
+        .note("4/5 recomputing a sample of decisions from the archive");
     let sample = audit::sample(&call.ground.db, &run, REPLAYED, 1).await?;
     let replayed = Box::pin(replay::compare(call, sample)).await?;
     call.output.note("5/5 counting what was caught");
@@ -96,7 +104,10 @@ fn report(
     DemoReport {
         schema_version: SCHEMA_VERSION,
         platform_run_id: run,
-        events: Events { sent: sent.events.cast_signed(), ..numbers.events },
+        events: Events {
+            sent: sent.events.cast_signed(),
+            ..numbers.events
+        },
         decisions,
         throughput: Throughput {
             payments_per_s: round(total as f64 / numbers.wall_s.max(1e-9)),
@@ -104,7 +115,10 @@ fn report(
         },
         latency_ms: numbers.latency_ms,
         fraud: numbers.fraud,
-        reconciliation: Balance { balanced: balance.balanced, checks: balance.checks },
+        reconciliation: Balance {
+            balanced: balance.balanced,
+            checks: balance.checks,
+        },
         replay,
         rss_peak_mb: numbers.rss_peak_mb,
         reports: Vec::new(),
@@ -113,7 +127,7 @@ fn report(
 }
 
 /// Two decimals are all that these numbers mean.
-pub fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
@@ -133,26 +147,78 @@ fn shown(report: &DemoReport) -> String {
     let (fraud, latency) = (&report.fraud, &report.latency_ms);
     let rows = vec![
         row("run", report.platform_run_id.to_string()),
-        row("events admitted", format!("{} of {} sent", grouped(report.events.admitted), grouped(report.events.sent))),
+        row(
+            "events admitted",
+            format!(
+                "{} of {} sent",
+                grouped(report.events.admitted),
+                grouped(report.events.sent)
+            ),
+        ),
         row("payments decided", count("total")),
         row("  approve", count("APPROVE")),
         row("  step up", count("STEP_UP")),
         row("  review", count("REVIEW")),
         row("  decline", count("DECLINE")),
         row("  degraded", count("degraded")),
-        row("throughput", format!("{:.0} payments/s over {:.1} s", report.throughput.payments_per_s, report.throughput.wall_s)),
-        row("admission → decision", format!("p50 {:.0} ms, p99 {:.0} ms (a backlog at full speed)", latency.p50, latency.p99)),
-        row("fraud", format!("{} of {} payments caught", grouped(fraud.caught), grouped(fraud.count))),
-        row("  by value", format!("{} of {} minor units", grouped(fraud.caught_minor), grouped(fraud.amount_minor))),
-        row("reconciliation", if report.reconciliation.balanced { "balanced".to_owned() } else { "NOT BALANCED".to_owned() }),
-        row("replay", format!("{} recomputed, {} differ", grouped(report.replay.compared), grouped(report.replay.mismatched))),
+        row(
+            "throughput",
+            format!(
+                "{:.0} payments/s over {:.1} s",
+                report.throughput.payments_per_s, report.throughput.wall_s
+            ),
+        ),
+        row(
+            "admission → decision",
+            format!(
+                "p50 {:.0} ms, p99 {:.0} ms (a backlog at full speed)",
+                latency.p50, latency.p99
+            ),
+        ),
+        row(
+            "fraud",
+            format!(
+                "{} of {} payments caught",
+                grouped(fraud.caught),
+                grouped(fraud.count)
+            ),
+        ),
+        row(
+            "  by value",
+            format!(
+                "{} of {} minor units",
+                grouped(fraud.caught_minor),
+                grouped(fraud.amount_minor)
+            ),
+        ),
+        row(
+            "reconciliation",
+            if report.reconciliation.balanced {
+                "balanced".to_owned()
+            } else {
+                "NOT BALANCED".to_owned()
+            },
+        ),
+        row(
+            "replay",
+            format!(
+                "{} recomputed, {} differ",
+                grouped(report.replay.compared),
+                grouped(report.replay.mismatched)
+            ),
+        ),
     ];
-    format!("\n{}\n\nlook further:\n  {}", table(&["", ""], rows, &[]), report.next.join("\n  "))
+    format!(
+        "\n{}\n\nlook further:\n  {}",
+        table(&["", ""], rows, &[]),
+        report.next.join("\n  ")
+    )
 }
 
 async fn serve(call: &Call) {
     if let Some(addr) = &call.gate_addr {
-        call.output.note(format!("serving on http://{addr} until Ctrl-C"));
+        call.output
+            .note(format!("serving on http://{addr} until Ctrl-C"));
     }
     while !call.stop.is_cancelled() {
         drop(tokio::time::timeout(Duration::from_secs(3_600), call.stop.cancelled()).await);

@@ -20,28 +20,39 @@ const DECISIONS: &str = include_str!("../sql/demo_decisions.sql");
 const PAGE: i64 = 5_000;
 
 /// What the demo counts.
-pub struct Numbers {
-    pub events: Events,
+pub(crate) struct Numbers {
+    pub(crate) events: Events,
     /// By outcome, all four.
-    pub outcomes: BTreeMap<String, i64>,
-    pub degraded: i64,
+    pub(crate) outcomes: BTreeMap<String, i64>,
+    pub(crate) degraded: i64,
     /// From the first admission to the last decision.
-    pub wall_s: f64,
-    pub latency_ms: Latency,
-    pub fraud: Fraud,
-    pub rss_peak_mb: i64,
+    pub(crate) wall_s: f64,
+    pub(crate) latency_ms: Latency,
+    pub(crate) fraud: Fraud,
+    pub(crate) rss_peak_mb: i64,
     /// A decision worth looking at: the last that was not approved.
-    pub example: String,
+    pub(crate) example: String,
 }
 
-pub async fn read(call: &Call, run: &PlatformRunId, world: &WorldFacts) -> anyhow::Result<Numbers> {
+pub(crate) async fn read(
+    call: &Call,
+    run: &PlatformRunId,
+    world: &WorldFacts,
+) -> anyhow::Result<Numbers> {
     let mut tally = Tally::new()?;
     let client = call.ground.db.get().await?;
     let mut seq: i64 = 0;
     loop {
         let rows = client.query(DECISIONS, &[run, &seq, &PAGE]).await?;
         for row in &rows {
-            tally.add(row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))?;
+            tally.add(
+                row.get(0),
+                row.get(1),
+                row.get(2),
+                row.get(3),
+                row.get(4),
+                row.get(5),
+            )?;
         }
         if rows.is_empty() {
             break;
@@ -75,7 +86,10 @@ impl Tally {
     fn new() -> anyhow::Result<Tally> {
         Ok(Tally {
             outcome_of: BTreeMap::new(),
-            outcomes: Outcome::ALL.iter().map(|outcome| (outcome.to_string(), 0)).collect(),
+            outcomes: Outcome::ALL
+                .iter()
+                .map(|outcome| (outcome.to_string(), 0))
+                .collect(),
             degraded: 0,
             latency_us: Histogram::new(3)?,
             first: None,
@@ -98,7 +112,10 @@ impl Tally {
         self.degraded += i64::from(degraded);
         let waited = decided_at.micros() - evidence.admitted_at.micros();
         self.latency_us.record(waited.max(0).unsigned_abs())?;
-        self.first = Some(self.first.map_or(evidence.admitted_at, |at| at.min(evidence.admitted_at)));
+        self.first = Some(
+            self.first
+                .map_or(evidence.admitted_at, |at| at.min(evidence.admitted_at)),
+        );
         self.last = Some(self.last.map_or(decided_at, |at| at.max(decided_at)));
         let is_caught = outcome != Outcome::Approve.as_str();
         if is_caught || self.example.is_empty() {
@@ -109,14 +126,23 @@ impl Tally {
     }
 
     fn numbers(self, events: Events, fraud: Fraud) -> Numbers {
-        let ms = |quantile: f64| round(self.latency_us.value_at_quantile(quantile) as f64 / 1_000.0);
-        let wall = self.first.zip(self.last).map_or(0, |(first, last)| last.micros() - first.micros());
+        let ms =
+            |quantile: f64| round(self.latency_us.value_at_quantile(quantile) as f64 / 1_000.0);
+        let wall = self
+            .first
+            .zip(self.last)
+            .map_or(0, |(first, last)| last.micros() - first.micros());
         Numbers {
             events,
             outcomes: self.outcomes,
             degraded: self.degraded,
             wall_s: wall as f64 / MICROS_PER_SECOND as f64,
-            latency_ms: Latency { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), p999: ms(0.999) },
+            latency_ms: Latency {
+                p50: ms(0.5),
+                p95: ms(0.95),
+                p99: ms(0.99),
+                p999: ms(0.999),
+            },
             fraud,
             rss_peak_mb: rss_peak_mb(),
             example: self.example,
@@ -131,9 +157,13 @@ async fn fraud(
     caught: &BTreeMap<String, bool>,
 ) -> anyhow::Result<Fraud> {
     let truth = read_truth(call.ground.objects.as_ref(), world).await?;
-    let frauds = truth.into_iter().filter(|truth| truth.value == "CONFIRMED_FRAUD");
-    let frauds: BTreeMap<String, bool> =
-        frauds.map(|truth| truth.event_id.to_string()).map(|id| (id.clone(), caught.get(&id) == Some(&true))).collect();
+    let frauds = truth
+        .into_iter()
+        .filter(|truth| truth.value == "CONFIRMED_FRAUD");
+    let frauds: BTreeMap<String, bool> = frauds
+        .map(|truth| truth.event_id.to_string())
+        .map(|id| (id.clone(), caught.get(&id) == Some(&true)))
+        .collect();
     let mut found = Fraud::default();
     let mut reader = WorldReader::open(call.ground.objects.clone(), world.clone(), 0);
     loop {
@@ -142,7 +172,9 @@ async fn fraud(
             return Ok(found);
         }
         for arrival in arrivals {
-            let Some(is_caught) = frauds.get(arrival.event_id.as_str()) else { continue };
+            let Some(is_caught) = frauds.get(arrival.event_id.as_str()) else {
+                continue;
+            };
             let amount = arrival.payment.map_or(0, |payment| payment.amount_minor);
             found.count += 1;
             found.amount_minor += amount;

@@ -8,7 +8,7 @@ use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::rtdl::audit;
 
-pub async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
     let Dla::Verify { run } = command;
     let run = parse_run(run)?;
     let client = call.ground.db.get().await?;
@@ -20,12 +20,19 @@ pub async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
     let said = move |done: i64| output.progress("verifying", done.unsigned_abs(), 0);
     let report = audit::verify(&call.ground.db, &run, &said).await?;
     call.output.result(&report, |report| {
-        format!("{} records verified; head {}", grouped(report.verified), report.head)
+        format!(
+            "{} records verified; head {}",
+            grouped(report.verified),
+            report.head
+        )
     });
     match report.broken {
         None => Ok(DONE),
         Some(broken) => {
-            let detail = format!("record {} ({}): {}", broken.seq, broken.decision_id, broken.why);
+            let detail = format!(
+                "record {} ({}): {}",
+                broken.seq, broken.decision_id, broken.why
+            );
             Err(Refusal::new(Code::ChainBroken, detail).into())
         }
     }

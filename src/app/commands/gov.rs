@@ -10,14 +10,22 @@ use crate::contracts::fact::Fact;
 use crate::domain::vocabulary::FactType;
 use crate::governance::facts;
 
-pub async fn run(call: &Call, command: &Gov) -> anyhow::Result<u8> {
-    let Gov::Facts { run, fact_type, limit } = command;
+pub(crate) async fn run(call: &Call, command: &Gov) -> anyhow::Result<u8> {
+    let Gov::Facts {
+        run,
+        fact_type,
+        limit,
+    } = command;
     let run = run.as_deref().map(parse_run).transpose()?;
     let fact_type = fact_type.as_deref().map(FactType::from_str).transpose()?;
     let client = call.ground.db.get().await?;
     let found = facts::list(&client, run, fact_type, *limit).await?;
     call.output.result(&found, |found| {
-        table(&["OBSERVED", "FACT", "ABOUT", "ACTOR"], found.iter().map(row), &[])
+        table(
+            &["OBSERVED", "FACT", "ABOUT", "ACTOR"],
+            found.iter().map(row),
+            &[],
+        )
     });
     Ok(DONE)
 }

@@ -29,31 +29,34 @@ use crate::runtime::ground::Ground;
 
 /// What a command stands on, in this process or in the owner's.
 #[derive(Clone)]
-pub struct Call {
-    pub profile: Profile,
-    pub ground: Ground,
+pub(crate) struct Call {
+    pub(crate) profile: Profile,
+    pub(crate) ground: Ground,
     /// Rung to have archive and receipts written out now.
-    pub flush: Option<Flush>,
+    pub(crate) flush: Option<Flush>,
     /// Where the gate of this process listens; none when its roles are not started.
-    pub gate_addr: Option<String>,
+    pub(crate) gate_addr: Option<String>,
     /// Where relative paths of the caller begin.
-    pub cwd: PathBuf,
-    pub data_dir: PathBuf,
-    pub output: Output,
-    pub stop: CancellationToken,
+    pub(crate) cwd: PathBuf,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) output: Output,
+    pub(crate) stop: CancellationToken,
 }
 
 /// A law or a gate says no: exit 3, with a stable code.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {detail}")]
-pub struct Refusal {
-    pub code: Code,
-    pub detail: String,
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) detail: String,
 }
 
 impl Refusal {
-    pub fn new(code: Code, detail: impl Into<String>) -> Refusal {
-        Refusal { code, detail: detail.into() }
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Refusal {
+        Refusal {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -64,16 +67,17 @@ impl Call {
 }
 
 fn parse_run(text: &str) -> Result<PlatformRunId, Refusal> {
-    text.parse().map_err(|error: crate::domain::digest::ParseError| {
-        Refusal::new(Code::RunUnknown, error.to_string())
-    })
+    text.parse()
+        .map_err(|error: crate::domain::digest::ParseError| {
+            Refusal::new(Code::RunUnknown, error.to_string())
+        })
 }
 
 /// Commands that read files and need nothing else.
 ///
 /// # Errors
 /// Those of the command.
-pub fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
+pub(crate) fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
     match &cli.command {
         Some(Command::Profile(command)) => profiles::run(&cli.profile, command, output).map(Some),
         Some(Command::Policy(command)) => check::policy(command, output).map(Some),
@@ -84,7 +88,7 @@ pub fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>
 
 /// Whether the command needs gate and consumers running.
 #[must_use]
-pub fn needs_roles(command: &Command) -> bool {
+pub(crate) fn needs_roles(command: &Command) -> bool {
     matches!(command, Command::Demo(_) | Command::Wsp(_))
 }
 
@@ -92,7 +96,7 @@ pub fn needs_roles(command: &Command) -> bool {
 ///
 /// # Errors
 /// [`Refusal`] for exit 3; anything else for exit 1.
-pub async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Demo(options) => Box::pin(demo::run(call, &options)).await,
         Command::Migrate { .. } => {

@@ -19,7 +19,7 @@ struct Shown {
     profile: Profile,
 }
 
-pub fn run(name: &str, command: &ProfileCommand, output: &Output) -> anyhow::Result<u8> {
+pub(crate) fn run(name: &str, command: &ProfileCommand, output: &Output) -> anyhow::Result<u8> {
     let profile = load(name)?;
     match command {
         ProfileCommand::Show => {
@@ -32,7 +32,10 @@ pub fn run(name: &str, command: &ProfileCommand, output: &Output) -> anyhow::Res
             output.result(&shown, |shown| {
                 let digests = [
                     vec!["semantic_digest".to_owned(), shown.semantic_digest.clone()],
-                    vec!["run_config_digest".to_owned(), shown.run_config_digest.clone()],
+                    vec![
+                        "run_config_digest".to_owned(),
+                        shown.run_config_digest.clone(),
+                    ],
                 ];
                 let settings = settings.into_iter().map(|(key, value)| vec![key, value]);
                 table(&["KEY", "VALUE"], digests.into_iter().chain(settings), &[])
@@ -51,16 +54,23 @@ fn load(name: &str) -> Result<Profile, Refusal> {
 fn diff(ours: &Profile, theirs: &Profile, output: &Output) -> anyhow::Result<()> {
     let (left, right) = (flat(ours)?, flat(theirs)?);
     let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let of = |side: &BTreeMap<String, String>, key: &str| side.get(key).cloned().unwrap_or_default();
-    let rows = keys.into_iter().filter(|key| left.get(*key) != right.get(*key));
-    let rows: Vec<Vec<String>> =
-        rows.map(|key| vec![key.clone(), of(&left, key), of(&right, key)]).collect();
+    let of =
+        |side: &BTreeMap<String, String>, key: &str| side.get(key).cloned().unwrap_or_default();
+    let rows = keys
+        .into_iter()
+        .filter(|key| left.get(*key) != right.get(*key));
+    let rows: Vec<Vec<String>> = rows
+        .map(|key| vec![key.clone(), of(&left, key), of(&right, key)])
+        .collect();
     let verdict = match ours.semantic_digest() == theirs.semantic_digest() {
         true => "the same semantics: equal semantic_digest",
         false => "DIFFERENT SEMANTICS: decisions of the two cannot be compared",
     };
     output.result(&rows, |rows| {
-        format!("{}\n{verdict}", table(&["KEY", &ours.profile, &theirs.profile], rows.clone(), &[]))
+        format!(
+            "{}\n{verdict}",
+            table(&["KEY", &ours.profile, &theirs.profile], rows.clone(), &[])
+        )
     });
     Ok(())
 }
@@ -74,12 +84,18 @@ fn flat(profile: &Profile) -> anyhow::Result<BTreeMap<String, String>> {
 
 fn descend(path: &str, value: &serde_json::Value, leaves: &mut BTreeMap<String, String>) {
     let Some(fields) = value.as_object() else {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         leaves.insert(path.to_owned(), text);
         return;
     };
     for (key, field) in fields {
-        let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let below = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         descend(&below, field, leaves);
     }
 }

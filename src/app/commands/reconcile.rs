@@ -15,7 +15,7 @@ use crate::reconcile;
 /// How long consumers may take to pass the cut.
 const PASS_MAX: Duration = Duration::from_secs(120);
 
-pub async fn run(call: &Call, command: &Reconcile) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: &Reconcile) -> anyhow::Result<u8> {
     let Reconcile::Run { run } = command;
     let run = parse_run(run)?;
     let client = call.ground.db.get().await?;
@@ -28,22 +28,33 @@ pub async fn run(call: &Call, command: &Reconcile) -> anyhow::Result<u8> {
     if found.balanced {
         return Ok(DONE);
     }
-    call.output.note(Refusal::new(Code::Unbalanced, format!("{run} does not balance")).to_string());
+    call.output
+        .note(Refusal::new(Code::Unbalanced, format!("{run} does not balance")).to_string());
     Ok(REFUSED)
 }
 
 /// Balances a run with progress.
-pub async fn balance(call: &Call, run: &PlatformRunId) -> anyhow::Result<Reconciliation> {
+pub(crate) async fn balance(call: &Call, run: &PlatformRunId) -> anyhow::Result<Reconciliation> {
     if let Some(flush) = &call.flush {
         flush.ask();
     }
     let output = call.output.clone();
-    let progress = move |done, total| output.progress("reconciling", done, total);
+    let progress = move |what: &str, done| output.progress(what, done, 0);
     // Without roles in this process nobody would pass anything: what is there is counted.
-    let wait = if call.gate_addr.is_some() { PASS_MAX } else { Duration::ZERO };
-    let options = reconcile::Options { wait, ..reconcile::Options::default() };
+    let wait = if call.gate_addr.is_some() {
+        PASS_MAX
+    } else {
+        Duration::ZERO
+    };
+    let has_archive = call.profile.archive.enabled;
+    let options = reconcile::Options {
+        wait,
+        has_archive,
+        ..reconcile::Options::default()
+    };
     let ground = call.ground.acting_as("svc:reconcile");
-    Ok(Box::pin(reconcile::reconcile(&ground, run, &options, &progress)).await?)
+    let reconciled = Box::pin(reconcile::reconcile(&ground, run, options, &progress)).await?;
+    Ok(reconciled.reconciliation)
 }
 
 fn shown(found: &Reconciliation) -> String {
@@ -52,7 +63,11 @@ fn shown(found: &Reconciliation) -> String {
         true => "balanced",
         false => "NOT BALANCED",
     };
-    format!("{}\n\n{verdict} at the cut of {}", table(&["", "CHECK", "LEFT", "RIGHT", ""], rows, &[2, 3]), found.made_at)
+    format!(
+        "{}\n\n{verdict} at the cut of {}",
+        table(&["", "CHECK", "LEFT", "RIGHT", ""], rows, &[2, 3]),
+        found.made_at
+    )
 }
 
 fn row(check: &Check) -> Vec<String> {

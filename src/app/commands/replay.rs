@@ -14,7 +14,7 @@ use crate::domain::vocabulary::FactType;
 use crate::governance::facts;
 use crate::rtdl::audit::{self, ReplayReport, StoredDecision};
 
-pub async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
     let Replay::Decision(asked) = command;
     if !call.profile.archive.enabled {
         let detail = "this profile keeps no archive, and replay reads nothing else";
@@ -22,15 +22,23 @@ pub async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
     }
     let report = Box::pin(compare(call, select(call, asked).await?)).await?;
     call.output.result(&report, shown);
-    Ok(if report.mismatched == 0 { DONE } else { REFUSED })
+    Ok(if report.mismatched == 0 {
+        DONE
+    } else {
+        REFUSED
+    })
 }
 
 async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<StoredDecision>> {
     let found = match &asked.run {
-        Some(run) => audit::sample(&call.ground.db, &parse_run(run)?, asked.sample, asked.seed).await,
+        Some(run) => {
+            audit::sample(&call.ground.db, &parse_run(run)?, asked.sample, asked.seed).await
+        }
         None => {
             let ids = asked.ids.iter().map(|id| id.parse::<DecisionId>());
-            let ids = ids.collect::<Result<Vec<_>, _>>().context("reading the decision ids")?;
+            let ids = ids
+                .collect::<Result<Vec<_>, _>>()
+                .context("reading the decision ids")?;
             audit::find(&call.ground.db, &ids).await
         }
     };
@@ -38,7 +46,10 @@ async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<Store
 }
 
 /// Replays decisions of any number of runs.
-pub async fn compare(call: &Call, decisions: Vec<StoredDecision>) -> anyhow::Result<ReplayReport> {
+pub(crate) async fn compare(
+    call: &Call,
+    decisions: Vec<StoredDecision>,
+) -> anyhow::Result<ReplayReport> {
     let mut by_run: BTreeMap<PlatformRunId, Vec<StoredDecision>> = BTreeMap::new();
     for decision in decisions {
         by_run.entry(decision.run).or_default().push(decision);
@@ -68,7 +79,11 @@ pub async fn compare(call: &Call, decisions: Vec<StoredDecision>) -> anyhow::Res
 async fn say_mismatch(call: &Call, run: &PlatformRunId, detail: &str) -> anyhow::Result<()> {
     let ground = call.ground.acting_as("svc:replay");
     let run_text = run.to_string();
-    let fact = ground.fact(FactType::ReplayBasisMismatch, &[&run_text, detail], Some(*run));
+    let fact = ground.fact(
+        FactType::ReplayBasisMismatch,
+        &[&run_text, detail],
+        Some(*run),
+    );
     let mut client = ground.db.get().await?;
     let tx = client.transaction().await?;
     facts::append(&tx, &[fact]).await?;
@@ -91,10 +106,17 @@ fn shown(report: &ReplayReport) -> String {
     let lines = report.mismatches.iter().take(20).flat_map(|mismatch| {
         let head = format!("{} (seq {})", mismatch.decision_id, mismatch.seq);
         let fields = mismatch.fields.iter().map(|field| {
-            format!("  {}: stored {}, recomputed {}", field.field, field.stored, field.recomputed)
+            format!(
+                "  {}: stored {}, recomputed {}",
+                field.field, field.stored, field.recomputed
+            )
         });
         std::iter::once(head).chain(fields).collect::<Vec<_>>()
     });
     let lines: Vec<String> = lines.collect();
-    format!("{} of {compared} decisions differ\n{}", report.mismatched, lines.join("\n"))
+    format!(
+        "{} of {compared} decisions differ\n{}",
+        report.mismatched,
+        lines.join("\n")
+    )
 }

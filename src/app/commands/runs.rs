@@ -26,7 +26,7 @@ struct RunRow {
     decisions: i64,
 }
 
-pub async fn run(call: &Call, command: &RunCommand) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: &RunCommand) -> anyhow::Result<u8> {
     match command {
         RunCommand::List => list(call).await,
         RunCommand::Show { run } => show(call, &parse_run(run)?).await,
@@ -48,17 +48,34 @@ async fn list(call: &Call) -> anyhow::Result<u8> {
     call.output.result(&rows, |rows| {
         let cells = rows.iter().map(|row| {
             let id = row.platform_run_id.to_string();
-            let state = row.facts.last().cloned().unwrap_or_else(|| "READY".to_owned());
+            let state = row
+                .facts
+                .last()
+                .cloned()
+                .unwrap_or_else(|| "READY".to_owned());
             let label = row.label.clone();
-            vec![id, row.name.clone(), label, state, row.created_at.to_string(), grouped(row.decisions)]
+            vec![
+                id,
+                row.name.clone(),
+                label,
+                state,
+                row.created_at.to_string(),
+                grouped(row.decisions),
+            ]
         });
-        table(&["RUN", "NAME", "LABEL", "LAST", "CREATED", "DECISIONS"], cells, &[5])
+        table(
+            &["RUN", "NAME", "LABEL", "LAST", "CREATED", "DECISIONS"],
+            cells,
+            &[5],
+        )
     });
     Ok(DONE)
 }
 
 async fn show(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
-    let progress = progress::read(&call.ground, run).await?.ok_or_else(|| unknown(run))?;
+    let progress = progress::read(&call.ground, run)
+        .await?
+        .ok_or_else(|| unknown(run))?;
     call.output.result(&progress, shown);
     Ok(DONE)
 }
@@ -66,7 +83,12 @@ async fn show(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
 fn shown(progress: &RunProgress) -> String {
     let groups = progress.groups.iter().map(|group| {
         let shard = format!("{}/{}", group.stream, group.shard_id);
-        vec![group.group.clone(), shard, group.position.to_string(), group.tip.to_string()]
+        vec![
+            group.group.clone(),
+            shard,
+            group.position.to_string(),
+            group.tip.to_string(),
+        ]
     });
     let groups = table(&["GROUP", "SHARD", "POSITION", "TIP"], groups, &[2, 3]);
     format!(
@@ -96,6 +118,9 @@ async fn cancel(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-pub fn unknown(run: &PlatformRunId) -> Refusal {
-    Refusal::new(Code::RunUnknown, format!("there is no run {run}; `fraudplat run list` has them"))
+pub(crate) fn unknown(run: &PlatformRunId) -> Refusal {
+    Refusal::new(
+        Code::RunUnknown,
+        format!("there is no run {run}; `fraudplat run list` has them"),
+    )
 }

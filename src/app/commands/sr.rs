@@ -16,17 +16,17 @@ use crate::ingress::world::{Plan, Selection, World, materialise};
 
 /// What `sr run --json` prints.
 #[derive(Debug, Serialize)]
-pub struct Created {
-    pub platform_run_id: PlatformRunId,
-    pub scenario_run_id: String,
-    pub manifest_fingerprint: ManifestFingerprint,
-    pub run_facts_ref: String,
-    pub run_facts_digest: String,
-    pub existed: bool,
-    pub world: Option<WorldFacts>,
+pub(crate) struct Created {
+    pub(crate) platform_run_id: PlatformRunId,
+    pub(crate) scenario_run_id: String,
+    pub(crate) manifest_fingerprint: ManifestFingerprint,
+    pub(crate) run_facts_ref: String,
+    pub(crate) run_facts_digest: String,
+    pub(crate) existed: bool,
+    pub(crate) world: Option<WorldFacts>,
 }
 
-pub async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
     let Sr::Run(asked) = command;
     let created = Box::pin(pin(call, asked)).await?;
     call.output.result(&created, |created| {
@@ -42,7 +42,11 @@ pub async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
                 )
             },
         );
-        let state = if created.existed { "READY before" } else { "READY" };
+        let state = if created.existed {
+            "READY before"
+        } else {
+            "READY"
+        };
         format!(
             "{}\n{world}\n  {state}; facts in {}\nnext: fraudplat wsp stream --run {}",
             created.platform_run_id, created.run_facts_ref, created.platform_run_id
@@ -52,11 +56,15 @@ pub async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
 }
 
 /// Pins the run that was asked for.
-pub async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
+pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
     let (manifest_fingerprint, name, world) = match (&asked.live, &asked.dataset) {
         (Some(name), _) => {
             let tenant = call.profile.semantics.tenant_id.as_ref();
-            (ManifestFingerprint::of_live(tenant, name), name.clone(), None)
+            (
+                ManifestFingerprint::of_live(tenant, name),
+                name.clone(),
+                None,
+            )
         }
         (None, Some(dataset)) => {
             let plan = plan(call, asked, dataset)?;
@@ -81,14 +89,17 @@ pub async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
 
 fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result<Plan> {
     let mapping = asked.mapping.as_deref().unwrap_or_default();
-    let selection = Selection { limit: asked.limit.map(i64::unsigned_abs) };
+    let selection = Selection {
+        limit: asked.limit.map(i64::unsigned_abs),
+    };
     let dataset = call.path(dataset);
     let path = call.path(std::path::Path::new(mapping));
     let plan = if path.exists() {
         Plan::read(&path, &dataset, selection)
     } else {
         let (text, name) = shipped(&format!("mappings/{mapping}.yaml")).map_err(|_| {
-            let detail = format!("there is no file `{mapping}` and no shipped mapping of this name");
+            let detail =
+                format!("there is no file `{mapping}` and no shipped mapping of this name");
             Refusal::new(Code::MappingInvalid, detail)
         })?;
         Plan::parse(&name, text, &dataset, selection)

@@ -11,9 +11,9 @@ use crate::domain::ids::PlatformRunId;
 use crate::ingress::wsp::{Error, Gate, Options, Report, stream};
 
 /// 256 events a request: few enough to answer quickly, many enough to amortise the commit.
-pub const ARRIVALS_PER_REQUEST: usize = 64;
+pub(crate) const ARRIVALS_PER_REQUEST: usize = 64;
 
-pub async fn run(call: &Call, command: &Wsp) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, command: &Wsp) -> anyhow::Result<u8> {
     let Wsp::Stream(asked) = command;
     let run = parse_run(&asked.run)?;
     let report = send(call, &run, &options(asked)?).await?;
@@ -33,7 +33,11 @@ pub async fn run(call: &Call, command: &Wsp) -> anyhow::Result<u8> {
 }
 
 /// Streams with progress; what the gate or a law refuses is a refusal.
-pub async fn send(call: &Call, run: &PlatformRunId, options: &Options) -> anyhow::Result<Report> {
+pub(crate) async fn send(
+    call: &Call,
+    run: &PlatformRunId,
+    options: &Options,
+) -> anyhow::Result<Report> {
     let addr = call.gate_addr.as_deref().unwrap_or("127.0.0.1:7070");
     let gate = Gate::at(addr)?;
     let output = call.output.clone();
@@ -56,9 +60,14 @@ fn options(asked: &WspStream) -> anyhow::Result<Options> {
         "max" => None,
         number => {
             let speedup: f64 = number.parse().map_err(|_| {
-                anyhow::anyhow!("--speedup takes a number such as 3600, or max; `{number}` is neither")
+                anyhow::anyhow!(
+                    "--speedup takes a number such as 3600, or max; `{number}` is neither"
+                )
             })?;
-            anyhow::ensure!(speedup.is_finite() && speedup > 0.0, "--speedup must be above 0");
+            anyhow::ensure!(
+                speedup.is_finite() && speedup > 0.0,
+                "--speedup must be above 0"
+            );
             Some(speedup)
         }
     };
@@ -73,7 +82,9 @@ fn options(asked: &WspStream) -> anyhow::Result<Options> {
 
 /// `1d`, `6h`, `15m`, `30s`.
 fn period(text: &str) -> anyhow::Result<Duration> {
-    let wrong = || anyhow::anyhow!("--lockstep takes a period such as 1d, 6h, 15m or 30s; `{text}` is none");
+    let wrong = || {
+        anyhow::anyhow!("--lockstep takes a period such as 1d, 6h, 15m or 30s; `{text}` is none")
+    };
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         'd' => 86_400,

@@ -59,11 +59,17 @@ impl Value {
                         match rest.next() {
                             Some('}') => break,
                             Some(it) if it != '{' => name.push(it),
-                            _ => return Err(format!("`{text}` opens a brace and does not close it")),
+                            _ => {
+                                return Err(format!(
+                                    "`{text}` opens a brace and does not close it"
+                                ));
+                            }
                         }
                     }
                     if name.is_empty() {
-                        return Err(format!("`{text}` has a pair of braces without a column name"));
+                        return Err(format!(
+                            "`{text}` has a pair of braces without a column name"
+                        ));
                     }
                     if !literal.is_empty() {
                         parts.push(Part::Text(std::mem::take(&mut literal)));
@@ -213,7 +219,13 @@ fn parse_format<E: de::Error>(text: String) -> Result<MomentFormat, E> {
         fields if fields.contains('%') => Ok(MomentFormat::Strptime(text)),
         other => Err(E::unknown_variant(
             other,
-            &["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "%Y-%m-%d %H:%M:%S"],
+            &[
+                "rfc3339",
+                "epoch_s",
+                "epoch_ms",
+                "epoch_us",
+                "%Y-%m-%d %H:%M:%S",
+            ],
         )),
     }
 }
@@ -272,7 +284,11 @@ mod tests {
         check("t{TERMINAL_ID}", &[text("t"), column("TERMINAL_ID")]);
         check("{A}{b c}", &[column("A"), column("b c")]);
         check("{{x}}{A}}}", &[text("{x}"), column("A"), text("}")]);
-        let bare = Value::Column { name: "ROW".to_owned(), at: None, map: None };
+        let bare = Value::Column {
+            name: "ROW".to_owned(),
+            at: None,
+            map: None,
+        };
         assert_eq!(Value::parse("ROW"), Ok(bare));
         for refused in ["", "t{", "t{}", "t}", "t{a{b}", "{a}}"] {
             assert!(Value::parse(refused).is_err(), "{refused}");
@@ -285,7 +301,18 @@ mod tests {
         assert_eq!(micros("7d"), Some(7 * 86_400 * MICROS_PER_SECOND));
         assert_eq!(micros("0s"), Some(0));
         assert_eq!(micros("90m"), micros("5400s"));
-        for refused in ["", "d", "7", "7w", "-1d", "+1d", "1.5d", "3661d", "9999999999999999999s", "7é"] {
+        for refused in [
+            "",
+            "d",
+            "7",
+            "7w",
+            "-1d",
+            "+1d",
+            "1.5d",
+            "3661d",
+            "9999999999999999999s",
+            "7é",
+        ] {
             assert_eq!(micros(refused), None, "{refused}");
         }
     }

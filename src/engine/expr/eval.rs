@@ -13,7 +13,7 @@ use crate::domain::time::Time;
 use crate::engine::event::EventRecord;
 use crate::engine::expr::number::{compare_int_float, to_int};
 use crate::engine::expr::{
-    Arithmetic, ClockPart, Comparison, Const, Node, Operand, Slot, TextTest,
+    Arithmetic, ClockPart, Comparison, Const, Node, OperandNo, Slot, TextTest,
 };
 
 /// What one evaluation reads.
@@ -38,9 +38,9 @@ pub(crate) enum Cell<'s> {
 /// Why there is no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    Missing(Operand),
+    Missing(OperandNo),
     /// Beyond 64 bits, a division by zero, or a float that is not finite.
-    Undefined(Operand),
+    Undefined(OperandNo),
 }
 
 type Outcome<'s> = Result<Cell<'s>, Stop>;

@@ -11,8 +11,7 @@ use crate::contracts::feature_set::{Entity, ValueType};
 use crate::engine::diagnostic::nearest;
 use crate::engine::expr::parse::Operator;
 use crate::engine::expr::{
-    Arithmetic, Ast, ClockPart, Comparison, Const, Kind, Node, Operand, Program, Refused, Slot,
-    TextTest, slice,
+    Arithmetic, Ast, Comparison, Const, Kind, Node, OperandNo, Program, Refused, Slot, slice,
 };
 
 /// The names that an expression may use beside the event's own.
@@ -35,9 +34,9 @@ pub(crate) enum Features<'n> {
 
 /// A lowered operand: settled, or an attribute that awaits its type.
 #[derive(Debug)]
-enum Typing {
+pub(super) enum Typing {
     Known(Node, ValueType),
-    Attribute(Box<str>, Operand),
+    Attribute(Box<str>, OperandNo),
 }
 
 const EVENT_FIELDS: &[(&str, Slot)] = &[
@@ -56,30 +55,6 @@ const EVENT_FIELDS: &[(&str, Slot)] = &[
     ("country", Slot::Country),
     ("kind", Slot::ArrivalKind),
     ("degraded", Slot::Degraded),
-];
-
-const FUNCTIONS: &[&str] = &[
-    "has",
-    "size",
-    "double",
-    "int",
-    "abs",
-    "min",
-    "max",
-    "startsWith",
-    "endsWith",
-    "contains",
-];
-
-const CLOCK_PARTS: &[(&str, ClockPart)] = &[
-    ("getFullYear", ClockPart::FullYear),
-    ("getMonth", ClockPart::Month),
-    ("getDate", ClockPart::Date),
-    ("getDayOfMonth", ClockPart::DayOfMonth),
-    ("getDayOfWeek", ClockPart::DayOfWeek),
-    ("getHours", ClockPart::Hours),
-    ("getMinutes", ClockPart::Minutes),
-    ("getSeconds", ClockPart::Seconds),
 ];
 
 /// The slot of `event.<name>` with its type.
@@ -118,30 +93,30 @@ pub(crate) fn lower(
     }
 }
 
-struct Lowering<'l> {
+pub(super) struct Lowering<'l> {
     text: &'l str,
     names: Names<'l>,
     operands: Vec<String>,
-    faults: Vec<Refused>,
+    pub(super) faults: Vec<Refused>,
 }
 
 impl Lowering<'_> {
-    fn refuse<T>(&mut self, at: &Range<usize>, message: impl Into<String>) -> Option<T> {
+    pub(super) fn refuse<T>(&mut self, at: &Range<usize>, message: impl Into<String>) -> Option<T> {
         self.faults.push(Refused::new(at, message));
         None
     }
 
-    fn operand(&mut self, name: String) -> Operand {
+    fn operand(&mut self, name: String) -> OperandNo {
         let at = self.operands.iter().position(|it| *it == name);
         let at = at.unwrap_or_else(|| {
             self.operands.push(name);
             self.operands.len() - 1
         });
         // An expression of 4,096 bytes has fewer operands.
-        Operand::try_from(at).unwrap_or(Operand::MAX)
+        OperandNo::try_from(at).unwrap_or(OperandNo::MAX)
     }
 
-    fn operand_at(&mut self, at: &Range<usize>) -> Operand {
+    pub(super) fn operand_at(&mut self, at: &Range<usize>) -> OperandNo {
         let name = slice(self.text, at);
         self.operand(name)
     }
@@ -161,7 +136,7 @@ impl Lowering<'_> {
     }
 
     /// A node of the wanted type; an Int becomes a Float where that is wanted.
-    fn typed(&mut self, ast: &Ast, wanted: ValueType) -> Option<Node> {
+    pub(super) fn typed(&mut self, ast: &Ast, wanted: ValueType) -> Option<Node> {
         match self.lower(ast)? {
             Typing::Attribute(name, operand) if wanted != ValueType::Float => {
                 Some(Node::Load(Slot::Attribute(name, wanted), operand))
@@ -179,7 +154,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn number(&mut self, ast: &Ast) -> Option<(Node, ValueType)> {
+    pub(super) fn number(&mut self, ast: &Ast) -> Option<(Node, ValueType)> {
         let (node, found) = self.known(ast)?;
         match found {
             ValueType::Int | ValueType::Float => Some((node, found)),
@@ -187,7 +162,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn lower(&mut self, ast: &Ast) -> Option<Typing> {
+    pub(super) fn lower(&mut self, ast: &Ast) -> Option<Typing> {
         let known = |node, value_type| Some(Typing::Known(node, value_type));
         match &ast.kind {
             Kind::Bool(value) => known(Node::Const(Const::Bool(*value)), ValueType::Bool),
@@ -407,7 +382,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn arithmetic(
+    pub(super) fn arithmetic(
         &mut self,
         ast: &Ast,
         op: Arithmetic,
@@ -472,79 +447,6 @@ impl Lowering<'_> {
         };
         Some((Node::In(Box::new(node), literals.into()), ValueType::Bool))
     }
-
-    fn call(
-        &mut self,
-        ast: &Ast,
-        name: &str,
-        target: Option<&Ast>,
-        args: &[Ast],
-    ) -> Option<(Node, ValueType)> {
-        match (name, target, args) {
-            ("size", Some(of), []) | ("size", None, [of]) => {
-                let of = self.typed(of, ValueType::Text)?;
-                Some((Node::Size(Box::new(of)), ValueType::Int))
-            }
-            ("double", None, [of]) => match self.lower(of)? {
-                Typing::Attribute(name, operand) => {
-                    let node = attribute(name, operand, ValueType::Int);
-                    Some((Node::ToFloat(Box::new(node)), ValueType::Float))
-                }
-                Typing::Known(..) => Some((self.typed(of, ValueType::Float)?, ValueType::Float)),
-            },
-            ("int", None, [of]) => match self.lower(of)? {
-                Typing::Known(node, ValueType::Float) => {
-                    let operand = self.operand_at(&ast.at);
-                    Some((Node::ToInt(Box::new(node), operand), ValueType::Int))
-                }
-                _ => Some((self.typed(of, ValueType::Int)?, ValueType::Int)),
-            },
-            ("abs", None, [of]) => {
-                let (node, value_type) = self.number(of)?;
-                let operand = self.operand_at(&ast.at);
-                Some((Node::Abs(Box::new(node), operand), value_type))
-            }
-            ("min", None, [a, b]) => self.arithmetic(ast, Arithmetic::Min, a, b),
-            ("max", None, [a, b]) => self.arithmetic(ast, Arithmetic::Max, a, b),
-            ("startsWith", Some(of), [part]) => self.text_test(TextTest::StartsWith, of, part),
-            ("endsWith", Some(of), [part]) => self.text_test(TextTest::EndsWith, of, part),
-            ("contains", Some(of), [part]) => self.text_test(TextTest::Contains, of, part),
-            (_, Some(of), []) if is_event_time(of) => self.clock_part(ast, name),
-            _ if FUNCTIONS.contains(&name) => self.refuse(
-                &ast.at,
-                format!("`{name}` is called with the wrong arguments"),
-            ),
-            _ => {
-                let fault = Refused::new(&ast.at, format!("unknown function `{name}`"));
-                self.faults
-                    .push(fault.help(nearest(name, FUNCTIONS.iter().copied())));
-                None
-            }
-        }
-    }
-
-    fn text_test(&mut self, test: TextTest, of: &Ast, part: &Ast) -> Option<(Node, ValueType)> {
-        let of = self.typed(of, ValueType::Text);
-        let part = self.typed(part, ValueType::Text);
-        Some((
-            Node::TextTest(test, Box::new([of?, part?])),
-            ValueType::Bool,
-        ))
-    }
-
-    fn clock_part(&mut self, ast: &Ast, name: &str) -> Option<(Node, ValueType)> {
-        if let Some((_, part)) = CLOCK_PARTS.iter().find(|(it, _)| *it == name) {
-            return Some((Node::Clock(*part), ValueType::Int));
-        }
-        let fault = Refused::new(&ast.at, format!("a time has no `{name}`"));
-        let near = nearest(name, CLOCK_PARTS.iter().map(|(it, _)| *it));
-        self.faults.push(fault.help(near));
-        None
-    }
-}
-
-fn is_event_time(ast: &Ast) -> bool {
-    matches!(&ast.kind, Kind::Select(of, field) if field == "ts" && of.kind == Kind::Name("event".to_owned()))
 }
 
 fn is_number(value_type: ValueType) -> bool {
@@ -552,7 +454,7 @@ fn is_number(value_type: ValueType) -> bool {
 }
 
 /// An attribute beside a value of type `found`; beside a float it is an int.
-fn attribute(name: Box<str>, operand: Operand, found: ValueType) -> Node {
+pub(super) fn attribute(name: Box<str>, operand: OperandNo, found: ValueType) -> Node {
     let read_as = match found {
         ValueType::Float => ValueType::Int,
         other => other,

@@ -2,6 +2,7 @@
 //! allocating. A closed subset of CEL; `docs/expressions.md` lists it.
 
 mod eval;
+mod functions;
 mod lower;
 mod number;
 mod parse;
@@ -25,7 +26,7 @@ pub(crate) struct Program {
 }
 
 /// Index into [`Program::operands`].
-pub(crate) type Operand = u16;
+pub(crate) type OperandNo = u16;
 
 /// What an expression can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(crate) enum ClockPart {
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     Const(Const),
-    Load(Slot, Operand),
+    Load(Slot, OperandNo),
     Has(Slot),
     Not(Box<Node>),
     And(Box<[Node; 2]>),
@@ -112,11 +113,11 @@ pub(crate) enum Node {
     If(Box<[Node; 3]>),
     Compare(Comparison, Box<[Node; 2]>),
     In(Box<Node>, Box<[Const]>),
-    Arithmetic(Arithmetic, Box<[Node; 2]>, Operand),
-    Negate(Box<Node>, Operand),
-    Abs(Box<Node>, Operand),
+    Arithmetic(Arithmetic, Box<[Node; 2]>, OperandNo),
+    Negate(Box<Node>, OperandNo),
+    Abs(Box<Node>, OperandNo),
     ToFloat(Box<Node>),
-    ToInt(Box<Node>, Operand),
+    ToInt(Box<Node>, OperandNo),
     TextTest(TextTest, Box<[Node; 2]>),
     Size(Box<Node>),
     Clock(ClockPart),
@@ -135,7 +136,32 @@ impl Program {
     }
 }
 
-/// `text[at]`, for naming an operand.
+/// `text[at]`, for naming an operand, with the parentheses that belong to it: the parser keeps
+/// none, so a node's bytes may end before one or begin behind one.
 pub(crate) fn slice(text: &str, at: &Range<usize>) -> String {
-    text.get(at.clone()).unwrap_or(text).to_owned()
+    let Range { mut start, mut end } = *at;
+    let (mut open, mut unopened) = (0_usize, 0_usize);
+    for byte in text.as_bytes().get(start..end).unwrap_or_default() {
+        match byte {
+            b'(' => open += 1,
+            b')' if open > 0 => open -= 1,
+            b')' => unopened += 1,
+            _ => {}
+        }
+    }
+    while open > 0 {
+        match text[end..].trim_start().strip_prefix(')') {
+            Some(rest) => end = text.len() - rest.len(),
+            None => break,
+        }
+        open -= 1;
+    }
+    while unopened > 0 {
+        match text[..start].trim_end().strip_suffix('(') {
+            Some(rest) => start = rest.len(),
+            None => break,
+        }
+        unopened -= 1;
+    }
+    text[start..end].to_owned()
 }

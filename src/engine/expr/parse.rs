@@ -165,12 +165,12 @@ fn convert(expr: &IdedExpr, info: &SourceInfo, text: &str) -> Result<Ast, Vec<Re
         Expr::Struct(_) => return refuse("messages are not supported"),
         Expr::Unspecified => return refuse("not an expression"),
     };
-    let at = whole(own, &kind);
+    let at = whole(own, &kind, text);
     Ok(Ast { at, kind })
 }
 
 /// The bytes of the node and of all below it: the parser notes only its operator.
-fn whole(own: Range<usize>, kind: &Kind) -> Range<usize> {
+fn whole(own: Range<usize>, kind: &Kind, text: &str) -> Range<usize> {
     let join =
         |at: Range<usize>, below: &Ast| at.start.min(below.at.start)..at.end.max(below.at.end);
     match kind {
@@ -181,8 +181,13 @@ fn whole(own: Range<usize>, kind: &Kind) -> Range<usize> {
         }
         Kind::Has(of, _) => join(own, of),
         Kind::Operator(_, args) => args.iter().fold(own, join),
-        Kind::Call { target, args, .. } => {
-            let at = args.iter().fold(own, join);
+        Kind::Call { name, target, args } => {
+            // The parser notes a call by its parenthesis; the name stands before it.
+            let before = text[..own.start].trim_end();
+            let start = before
+                .strip_suffix(name.as_str())
+                .map_or(own.start, str::len);
+            let at = args.iter().fold(start..own.end, join);
             target.iter().fold(at, |at, it| join(at, it))
         }
         _ => own,
@@ -191,8 +196,8 @@ fn whole(own: Range<usize>, kind: &Kind) -> Range<usize> {
 
 fn own_bytes(id: u64, info: &SourceInfo, text: &str) -> Range<usize> {
     let (start, last) = info.offset_for(id).unwrap_or((0, 0));
-    let start = (start as usize).min(text.len());
-    let end = (last as usize + 1).clamp(start, text.len());
+    let start = text.floor_char_boundary((start as usize).min(text.len()));
+    let end = text.ceil_char_boundary((last as usize + 1).clamp(start, text.len()));
     start..end
 }
 

@@ -109,10 +109,6 @@ impl Group {
         let reaches = self.windows.iter().map(|it| it.length + it.delay);
         reaches.max().unwrap_or(0)
     }
-
-    pub(crate) fn n_accumulators(&self) -> usize {
-        self.windows.iter().map(|it| it.accumulators.len()).sum()
-    }
 }
 
 impl FeatureSet {

@@ -10,7 +10,7 @@ use crate::contracts::payload::ArrivalEvent;
 use crate::domain::vocabulary::Outcome;
 use crate::engine::diagnostic::Diagnostic;
 use crate::engine::event::EventRecord;
-use crate::engine::expr::{Cell, Operand, Program, Slots, Stop};
+use crate::engine::expr::{Cell, OperandNo, Program, Slots, Stop};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Policy {
 
 impl Rule {
     fn traced(&self, ran: Result<Cell<'_>, Stop>) -> RuleTrace {
-        let named = |operand: Operand| self.when.operands.get(usize::from(operand)).cloned();
+        let named = |operand: OperandNo| self.when.operands.get(usize::from(operand)).cloned();
         let (result, operand) = match ran {
             Ok(Cell::Bool(true)) => (RuleResult::Fired, None),
             Ok(_) => (RuleResult::NotFired, None),

@@ -13,7 +13,10 @@ pub enum Error {
     Objects(#[from] objects::Error),
     /// L3: other facts stand under the key of this run.
     #[error("run_facts_view of {run} already holds other facts: {difference}")]
-    OtherFacts { run: PlatformRunId, difference: String },
+    OtherFacts {
+        run: PlatformRunId,
+        difference: String,
+    },
     #[error("the stored facts of {run} cannot be read: {cause}")]
     Facts { run: PlatformRunId, cause: String },
 }

@@ -42,8 +42,9 @@ pub struct Pinned {
 pub async fn create(ground: &Ground, new: &NewRun) -> Result<Pinned, Error> {
     let pins = pins(new);
     let run = pins.platform_run_id;
-    let key: ObjectKey =
-        format!("{run}/sr/run_facts_view.json").parse().expect("a run id makes a legal key");
+    let key: ObjectKey = format!("{run}/sr/run_facts_view.json")
+        .parse()
+        .expect("a run id makes a legal key");
     let facts = RunFacts {
         schema_version: SCHEMA_VERSION,
         pins,
@@ -72,8 +73,15 @@ pub async fn create(ground: &Ground, new: &NewRun) -> Result<Pinned, Error> {
     }
     // Read back: of two that raced, one READY stands.
     let ready = store::ready(&ground.db, &run).await?;
-    let ready = ready.ok_or_else(|| Error::Facts { run, cause: "its row vanished".to_owned() })?;
-    Ok(Pinned { facts, ready, existed })
+    let ready = ready.ok_or_else(|| Error::Facts {
+        run,
+        cause: "its row vanished".to_owned(),
+    })?;
+    Ok(Pinned {
+        facts,
+        ready,
+        existed,
+    })
 }
 
 fn pins(new: &NewRun) -> Pins {
@@ -106,7 +114,10 @@ async fn write_once(
                 serde_json::from_slice(&stored).map_err(|cause| unreadable(cause.to_string()))?;
             match difference(&known, &facts) {
                 None => Ok((known, stored)),
-                Some(difference) => Err(Error::OtherFacts { run, difference: difference.to_owned() }),
+                Some(difference) => Err(Error::OtherFacts {
+                    run,
+                    difference: difference.to_owned(),
+                }),
             }
         }
     }
@@ -125,7 +136,13 @@ async fn tips(ground: &Ground) -> Result<Basis, Error> {
     for stream in Stream::ALL {
         for shard in ground.bus.shards(*stream).await? {
             let tip = ground.bus.tip(*stream, &shard.shard_id).await?;
-            tips.advance(&ShardRef { stream: *stream, shard_id: shard.shard_id }, tip);
+            tips.advance(
+                &ShardRef {
+                    stream: *stream,
+                    shard_id: shard.shard_id,
+                },
+                tip,
+            );
         }
     }
     Ok(tips)

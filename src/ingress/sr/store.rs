@@ -15,7 +15,8 @@ pub(super) async fn append(db: &Db, facts: &RunFacts, ready: &Ready) -> Result<(
     let mut client = db.get().await?;
     let tx = client.transaction().await?;
     let pins = &facts.pins;
-    let ready_bytes = serde_json::to_vec(ready).map_err(|cause| db::Error::form("READY", &cause))?;
+    let ready_bytes =
+        serde_json::to_vec(ready).map_err(|cause| db::Error::form("READY", &cause))?;
     let appended = tx
         .execute(
             APPEND,
@@ -37,7 +38,9 @@ pub(super) async fn append(db: &Db, facts: &RunFacts, ready: &Ready) -> Result<(
         )
         .await?;
     if appended == 1 {
-        let message = ControlMessage::Ready { ready: Box::new(ready.clone()) };
+        let message = ControlMessage::Ready {
+            ready: Box::new(ready.clone()),
+        };
         let message = Message {
             stream: Stream::Control,
             partition_key: pins.platform_run_id.to_string(),
@@ -53,5 +56,7 @@ pub(super) async fn append(db: &Db, facts: &RunFacts, ready: &Ready) -> Result<(
 pub(super) async fn ready(db: &Db, run: &PlatformRunId) -> Result<Option<Ready>, db::Error> {
     let row = db.get().await?.query_opt(READ, &[run]).await?;
     let read = |row: db::Row| serde_json::from_slice(row.get::<_, &[u8]>(0));
-    row.map(read).transpose().map_err(|cause| db::Error::form("READY", &cause))
+    row.map(read)
+        .transpose()
+        .map_err(|cause| db::Error::form("READY", &cause))
 }

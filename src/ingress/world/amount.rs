@@ -46,7 +46,11 @@ pub(crate) fn minor(cell: Cell<'_>, scale: u8) -> Result<i64, Refused> {
 fn of_decimal(value: i128, from: i8, scale: u8) -> Result<i64, Refused> {
     let up = i32::from(scale) - i32::from(from);
     let Some(power) = 10_i128.checked_pow(up.unsigned_abs()) else {
-        return if value == 0 { Ok(0) } else { Err(Refused::TooLarge) };
+        return if value == 0 {
+            Ok(0)
+        } else {
+            Err(Refused::TooLarge)
+        };
     };
     if value < 0 {
         return Err(Refused::Negative);
@@ -149,7 +153,11 @@ mod tests {
     fn text_decimals_and_integers_agree() {
         check(Cell::Text("57.16"), 2, Ok(5716));
         check(Cell::Text("57"), 2, Ok(5700));
-        check(Cell::Text("0.28500000000000000000000000000000000001"), 2, Ok(29));
+        check(
+            Cell::Text("0.28500000000000000000000000000000000001"),
+            2,
+            Ok(29),
+        );
         check(Cell::Text("00012.3"), 2, Ok(1230));
         check(Cell::Text("-0.00"), 2, Ok(0));
         check(Cell::Int(57), 2, Ok(5700));
@@ -162,7 +170,9 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", "-", ".5", "5.", "1e3", "1,5", " 1", "+1", "1.2.3", "NaN", "٣"] {
+        for text in [
+            "", "-", ".5", "5.", "1e3", "1,5", " 1", "+1", "1.2.3", "NaN", "٣",
+        ] {
             check(Cell::Text(text), 2, Err(Refused::NotDecimal));
         }
         check(Cell::Float(f64::NAN), 2, Err(Refused::NotDecimal));

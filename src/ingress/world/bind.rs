@@ -4,7 +4,8 @@
 use serde_saphyr::{Location, Spanned};
 
 use crate::contracts::mapping::{
-    Amount, EntitiesMap, LinkMap, Mapping, Moment, MomentFormat, Part, TRUTH_SOURCE, TruthMap, Value,
+    Amount, EntitiesMap, LinkMap, Mapping, Moment, MomentFormat, Part, TRUTH_SOURCE, TruthMap,
+    Value,
 };
 use crate::domain::vocabulary::LabelType;
 use crate::ingress::world::cell::Kind;
@@ -75,7 +76,11 @@ pub(crate) enum Observed {
 }
 
 /// Payments of the source files.
-pub(crate) fn payments(text: Text<'_>, mapping: &Mapping, files: &[File]) -> Result<Arrivals, Vec<Diagnostic>> {
+pub(crate) fn payments(
+    text: Text<'_>,
+    mapping: &Mapping,
+    files: &[File],
+) -> Result<Arrivals, Vec<Diagnostic>> {
     let mut binder = Binder::new(text, files);
     let map = &mapping.arrival;
     let payment = Payments {
@@ -85,7 +90,8 @@ pub(crate) fn payments(text: Text<'_>, mapping: &Mapping, files: &[File]) -> Res
         mcc: binder.optional(&map.mcc, Check::Mcc),
         country: binder.optional(&map.country, Check::Country),
         attributes: {
-            let bind = |(name, value): (&String, _)| (name.clone(), binder.field(value, Check::Attribute));
+            let bind =
+                |(name, value): (&String, _)| (name.clone(), binder.field(value, Check::Attribute));
             map.attributes.iter().map(bind).collect()
         },
         truth: mapping.truth.iter().map(|it| binder.truth(it)).collect(),
@@ -95,7 +101,12 @@ pub(crate) fn payments(text: Text<'_>, mapping: &Mapping, files: &[File]) -> Res
         ts: binder.when(&map.ts),
         merchant_id: binder.field(&map.merchant_id, Check::Id),
         entities: binder.entities(&map.entities.value),
-        order_by: mapping.source.order_by.iter().map(|it| binder.column(it, it.referenced).0).collect(),
+        order_by: mapping
+            .source
+            .order_by
+            .iter()
+            .map(|it| binder.column(&it.value, it.referenced).0)
+            .collect(),
         payment: Some(payment),
         columns: Vec::new(),
     };
@@ -103,7 +114,11 @@ pub(crate) fn payments(text: Text<'_>, mapping: &Mapping, files: &[File]) -> Res
 }
 
 /// Links of one file.
-pub(crate) fn links(text: Text<'_>, map: &LinkMap, file: &File) -> Result<Arrivals, Vec<Diagnostic>> {
+pub(crate) fn links(
+    text: Text<'_>,
+    map: &LinkMap,
+    file: &File,
+) -> Result<Arrivals, Vec<Diagnostic>> {
     let mut binder = Binder::new(text, std::slice::from_ref(file));
     let arrivals = Arrivals {
         row_id: binder.optional(&map.row_id, Check::Id),
@@ -155,7 +170,12 @@ impl<'b> Binder<'b> {
     fn column(&mut self, name: &str, at: Location) -> (usize, Vec<Kind>) {
         let mut kinds = Vec::new();
         for file in self.files {
-            let found: Vec<_> = file.schema.fields().iter().filter(|it| it.name() == name).collect();
+            let found: Vec<_> = file
+                .schema
+                .fields()
+                .iter()
+                .filter(|it| it.name() == name)
+                .collect();
             match found.as_slice() {
                 [] => {
                     let names = file.schema.fields().iter().map(|it| it.name().as_str());

@@ -38,7 +38,11 @@ struct Source {
     table: Table,
 }
 
-pub(crate) fn build(plan: &Plan, loaded: Loaded, progress: &mut dyn FnMut(u64, u64)) -> Result<Built, Error> {
+pub(crate) fn build(
+    plan: &Plan,
+    loaded: Loaded,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Built, Error> {
     let world = loaded.manifest_fingerprint;
     let sources = sources(plan, loaded)?;
     let mut faults = Faults::default();
@@ -65,7 +69,8 @@ fn sources(plan: &Plan, loaded: Loaded) -> Result<Vec<Source>, Error> {
     let mut findings = Vec::new();
     let mut bound = Vec::new();
     let payments = bind::payments(text, &plan.mapping, &loaded.payments);
-    let mut keep = |name: String, place: u8, files: Vec<File>, rows: Result<Arrivals, _>| match rows {
+    let mut keep = |name: String, place: u8, files: Vec<File>, rows: Result<Arrivals, _>| match rows
+    {
         Ok(rows) => bound.push((place, name, files, rows)),
         Err(more) => findings.extend(more),
     };
@@ -93,14 +98,19 @@ fn sources(plan: &Plan, loaded: Loaded) -> Result<Vec<Source>, Error> {
 
 /// Every row with a readable time, in the world's order.
 fn places(sources: &[Source], faults: &mut Faults) -> Result<Vec<Place>, Error> {
-    let rows = sources.iter().flat_map(|it| &it.table.batches).map(|it| it.rows).sum();
+    let rows = sources
+        .iter()
+        .flat_map(|it| &it.table.batches)
+        .map(|it| it.rows)
+        .sum();
     let mut places = Vec::with_capacity(rows);
     for (at, source) in (0..).zip(sources) {
-        let ranks = order::ranks(&source.table, &source.rows.order_by).map_err(|cause| Error::Format {
-            file: source.table.files.join(", "),
-            format: "table to be ordered",
-            cause: cause.to_string(),
-        })?;
+        let ranks =
+            order::ranks(&source.table, &source.rows.order_by).map_err(|cause| Error::Format {
+                file: source.table.files.join(", "),
+                format: "table to be ordered",
+                cause: cause.to_string(),
+            })?;
         let mut ranks = ranks.into_iter();
         for (nth, batch) in (0..).zip(&source.table.batches) {
             for (row, rank) in (0..batch.rows).zip(ranks.by_ref()) {
@@ -125,7 +135,10 @@ fn places(sources: &[Source], faults: &mut Faults) -> Result<Vec<Place>, Error> 
 /// Cuts after the payment that fills the limit.
 fn select(places: &mut Vec<Place>, sources: &[Source], limit: u64) {
     let is_payment = |place: &Place| sources[place.table as usize].rows.payment.is_some();
-    let of_payments = places.iter().enumerate().filter(|(_, place)| is_payment(place));
+    let of_payments = places
+        .iter()
+        .enumerate()
+        .filter(|(_, place)| is_payment(place));
     let end = match usize::try_from(limit) {
         Ok(0) => Some(0),
         Ok(limit) => of_payments.map(|(at, _)| at + 1).nth(limit - 1),
@@ -192,7 +205,8 @@ impl<'s> Filler<'s> {
     fn add(&mut self, place: Place) -> Result<(), Error> {
         let source = &self.sources[place.table as usize];
         if let Err(fault) = self.read(source, place) {
-            self.faults.add(source, place.batch, place.row as usize, fault);
+            self.faults
+                .add(source, place.batch, place.row as usize, fault);
         }
         if self.columns.len() == ARRIVALS_ROWS_MAX {
             self.flush()?;
@@ -201,18 +215,28 @@ impl<'s> Filler<'s> {
     }
 
     fn read(&mut self, source: &Source, place: Place) -> Result<(), Fault> {
-        let (batch, row) = (&source.table.batches[place.batch as usize], place.row as usize);
+        let (batch, row) = (
+            &source.table.batches[place.batch as usize],
+            place.row as usize,
+        );
         let row_id = source.rows.row_id(batch, row)?;
         let mut key = [0; 16];
         key.copy_from_slice(&Digest::of_bytes(row_id.as_bytes()).as_bytes()[..16]);
         let here = (place.batch, place.row);
         if let Some(first) = self.row_ids[place.table as usize].insert(key, here) {
             let batch = &source.table.batches[first.0 as usize];
-            let (file, nth) = (&source.table.files[batch.file], batch.rows_before + u64::from(first.1) + 1);
-            return Err(source.rows.id_fault(&row_id, format!("the id is that of row {nth} of {file}")));
+            let (file, nth) = (
+                &source.table.files[batch.file],
+                batch.rows_before + u64::from(first.1) + 1,
+            );
+            return Err(source
+                .rows
+                .id_fault(&row_id, format!("the id is that of row {nth} of {file}")));
         }
         let ts_utc = Time::from_micros(place.ts_micros);
-        let mut arrival = source.rows.arrival(&source.name, &row_id, ts_utc, batch, row)?;
+        let mut arrival = source
+            .rows
+            .arrival(&source.name, &row_id, ts_utc, batch, row)?;
         let rules = source.rows.payment.iter().flat_map(|it| &it.truth);
         for rule in rules {
             if let Some(known) = rule.read(ts_utc, batch, row)? {
@@ -228,7 +252,9 @@ impl<'s> Filler<'s> {
             }
         }
         self.place(&mut arrival);
-        self.columns.push(&arrival).map_err(|message| source.rows.id_fault(&row_id, message))
+        self.columns
+            .push(&arrival)
+            .map_err(|message| source.rows.id_fault(&row_id, message))
     }
 
     /// Gives the arrival its index and its dense number at its merchant.
@@ -238,7 +264,10 @@ impl<'s> Filler<'s> {
         self.payments += i64::from(arrival.payment.is_some());
         let seq = match self.arrival_seqs.get_mut(&arrival.merchant_id) {
             Some(seq) => seq,
-            None => self.arrival_seqs.entry(arrival.merchant_id.clone()).or_default(),
+            None => self
+                .arrival_seqs
+                .entry(arrival.merchant_id.clone())
+                .or_default(),
         };
         *seq += 1;
         arrival.arrival_seq = *seq;
@@ -266,7 +295,10 @@ impl<'s> Filler<'s> {
         if self.faults.total != 0 {
             let Faults { mut shown, total } = self.faults;
             shown.sort_by(|a, b| (&a.file, a.row).cmp(&(&b.file, b.row)));
-            return Err(Error::Rows { faults: shown, total });
+            return Err(Error::Rows {
+                faults: shown,
+                total,
+            });
         }
         let (Some((first_ts, last_ts)), 1..) = (self.range, self.payments) else {
             return Err(Error::NoPayments);

@@ -86,14 +86,20 @@ impl Column {
             DataType::Boolean => Column::Bool(array.as_boolean().clone()),
             DataType::Float32 => Column::Float32(array.as_primitive::<Float32Type>().clone()),
             DataType::Float64 => Column::Float(array.as_primitive::<Float64Type>().clone()),
-            DataType::UInt64 => Column::Decimal(cast(&DataType::Decimal128(20, 0))?.as_primitive().clone()),
+            DataType::UInt64 => {
+                Column::Decimal(cast(&DataType::Decimal128(20, 0))?.as_primitive().clone())
+            }
             DataType::Decimal128(_, _) => Column::Decimal(array.as_primitive().clone()),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-                Column::Nanos(cast(&nanos)?.as_primitive::<TimestampNanosecondType>().clone())
-            }
-            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
-                Column::Micros(cast(&micros)?.as_primitive::<TimestampMicrosecondType>().clone())
-            }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => Column::Nanos(
+                cast(&nanos)?
+                    .as_primitive::<TimestampNanosecondType>()
+                    .clone(),
+            ),
+            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => Column::Micros(
+                cast(&micros)?
+                    .as_primitive::<TimestampMicrosecondType>()
+                    .clone(),
+            ),
             other if other.is_integer() => {
                 Column::Int(cast(&DataType::Int64)?.as_primitive::<Int64Type>().clone())
             }
@@ -176,7 +182,10 @@ fn decimal_text(value: i128, scale: i8) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let digits = value.unsigned_abs().to_string();
     let Ok(scale) = usize::try_from(scale) else {
-        return format!("{sign}{digits}{}", "0".repeat(usize::from(scale.unsigned_abs())));
+        return format!(
+            "{sign}{digits}{}",
+            "0".repeat(usize::from(scale.unsigned_abs()))
+        );
     };
     if scale == 0 {
         return format!("{sign}{digits}");

@@ -34,8 +34,12 @@ const TEXTS: [Text; 14] = [
     ("ip", |it| it.entities.ip.as_deref()),
     ("terminal_id", |it| it.entities.terminal_id.as_deref()),
     ("beneficiary_id", |it| it.entities.beneficiary_id.as_deref()),
-    ("currency", |it| it.payment.as_ref().map(|it| it.currency.as_str())),
-    ("channel", |it| it.payment.as_ref().map(|it| it.channel.as_str())),
+    ("currency", |it| {
+        it.payment.as_ref().map(|it| it.currency.as_str())
+    }),
+    ("channel", |it| {
+        it.payment.as_ref().map(|it| it.channel.as_str())
+    }),
 ];
 
 fn instant() -> DataType {
@@ -63,7 +67,8 @@ impl ArrivalColumns {
         self.ts_utc.push(arrival.ts_utc.micros());
         self.arrival_seq.append_value(arrival.arrival_seq);
         let payment = arrival.payment.as_ref();
-        self.amount_minor.append_option(payment.map(|it| it.amount_minor));
+        self.amount_minor
+            .append_option(payment.map(|it| it.amount_minor));
         for (column, (_, text)) in self.texts.iter_mut().zip(TEXTS) {
             column.append_option(text(arrival));
         }
@@ -116,7 +121,9 @@ pub(crate) fn encode_truth(truths: &[Truth]) -> Result<Vec<u8>, String> {
 
 fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
+    let fields = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| said(&error))?;
@@ -128,8 +135,11 @@ fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, String> {
         .set_max_row_group_row_count(None)
         .build();
     // The Arrow schema would carry the library's own encoding of it.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(|error| said(&error))?;
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options)
+        .map_err(|error| said(&error))?;
     writer.write(&batch).map_err(|error| said(&error))?;
     writer.into_inner().map_err(|error| said(&error))
 }
@@ -139,7 +149,10 @@ struct Columns<'b>(&'b RecordBatch);
 
 impl<'b> Columns<'b> {
     fn array(&self, name: &str, data_type: &DataType) -> Result<&'b ArrayRef, String> {
-        let array = self.0.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))?;
+        let array = self
+            .0
+            .column_by_name(name)
+            .ok_or_else(|| format!("it has no column `{name}`"))?;
         match array.data_type() == data_type {
             true => Ok(array),
             false => Err(format!("column `{name}` has type {}", array.data_type())),
@@ -151,19 +164,29 @@ impl<'b> Columns<'b> {
     }
 
     fn ints(&self, name: &str) -> Result<&'b Int64Array, String> {
-        Ok(self.array(name, &DataType::Int64)?.as_primitive::<Int64Type>())
+        Ok(self
+            .array(name, &DataType::Int64)?
+            .as_primitive::<Int64Type>())
     }
 
     fn times(&self, name: &str) -> Result<&'b TimestampMicrosecondArray, String> {
-        Ok(self.array(name, &instant())?.as_primitive::<TimestampMicrosecondType>())
+        Ok(self
+            .array(name, &instant())?
+            .as_primitive::<TimestampMicrosecondType>())
     }
 }
 
-fn word<T: std::str::FromStr<Err = impl std::fmt::Display>>(array: &StringArray, row: usize) -> Result<T, String> {
+fn word<T: std::str::FromStr<Err = impl std::fmt::Display>>(
+    array: &StringArray,
+    row: usize,
+) -> Result<T, String> {
     if array.is_null(row) {
         return Err("a value that must be there is absent".to_owned());
     }
-    array.value(row).parse().map_err(|error: T::Err| error.to_string())
+    array
+        .value(row)
+        .parse()
+        .map_err(|error: T::Err| error.to_string())
 }
 
 /// Reads what [`ArrivalColumns`] wrote.
@@ -189,7 +212,8 @@ pub(crate) fn arrivals_of(batch: &RecordBatch) -> Result<Vec<Arrival>, String> {
                 currency: text(12).ok_or("a payment has no currency")?,
                 channel: word(texts[13], row)?,
                 attributes: match attributes.is_valid(row) {
-                    true => serde_json::from_str(attributes.value(row)).map_err(|error| error.to_string())?,
+                    true => serde_json::from_str(attributes.value(row))
+                        .map_err(|error| error.to_string())?,
                     false => std::collections::BTreeMap::new(),
                 },
             }),
@@ -222,8 +246,15 @@ pub(crate) fn arrivals_of(batch: &RecordBatch) -> Result<Vec<Arrival>, String> {
 pub(crate) fn truths_of(batch: &RecordBatch) -> Result<Vec<Truth>, String> {
     let columns = Columns(batch);
     let (event_id, label_type) = (columns.texts("event_id")?, columns.texts("label_type")?);
-    let (value, source, scenario) = (columns.texts("value")?, columns.texts("source")?, columns.texts("scenario")?);
-    let (effective, observed) = (columns.times("effective_time")?, columns.times("observed_time")?);
+    let (value, source, scenario) = (
+        columns.texts("value")?,
+        columns.texts("source")?,
+        columns.texts("scenario")?,
+    );
+    let (effective, observed) = (
+        columns.times("effective_time")?,
+        columns.times("observed_time")?,
+    );
     let read = |row| {
         Ok(Truth {
             event_id: word(event_id, row)?,

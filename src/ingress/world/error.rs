@@ -31,7 +31,11 @@ impl fmt::Display for Diagnostic {
         if !self.snippet.is_empty() {
             let number = line.to_string();
             let margin = " ".repeat(number.len());
-            let lead = " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or(0).min(200));
+            let lead = " ".repeat(
+                usize::try_from(column.saturating_sub(1))
+                    .unwrap_or(0)
+                    .min(200),
+            );
             write!(f, "\n {number} | {}\n {margin} | {lead}^", self.snippet)?;
         }
         match &self.suggestion {
@@ -64,11 +68,13 @@ impl Text<'_> {
 }
 
 /// `did you mean …?` for the nearest of the names if one is near, else all of them if they are few.
-pub(crate) fn suggest<'n>(found: &str, names: impl Iterator<Item = &'n str> + Clone) -> Option<String> {
+pub(crate) fn suggest<'n>(
+    found: &str,
+    names: impl Iterator<Item = &'n str> + Clone,
+) -> Option<String> {
     let limit = (found.chars().count() / 3).clamp(1, 4);
-    let distance = |name: &str| {
-        strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase())
-    };
+    let distance =
+        |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
     let nearest = names.clone().map(|name| (distance(name), name)).min();
     match nearest {
         Some((distance, name)) if distance <= limit => Some(format!("did you mean `{name}`?")),

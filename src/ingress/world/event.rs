@@ -32,7 +32,10 @@ pub fn events_of(arrival: &Arrival, pins: &Pins, producer: &str) -> Vec<(EventCl
     };
     let mut events = vec![
         envelope(EventClass::ArrivalEvent, value(&arrival_event(arrival))),
-        envelope(EventClass::ArrivalEntities, value(&arrival_entities(arrival))),
+        envelope(
+            EventClass::ArrivalEntities,
+            value(&arrival_entities(arrival)),
+        ),
     ];
     if let Some(payment) = &arrival.payment {
         let (merchant_id, arrival_seq) = (&arrival.merchant_id, arrival.arrival_seq);
@@ -43,13 +46,17 @@ pub fn events_of(arrival: &Arrival, pins: &Pins, producer: &str) -> Vec<(EventCl
             arrival_seq,
         };
         events.push(envelope(EventClass::FlowAnchor, value(&anchor)));
-        events.push(envelope(EventClass::Traffic, value(&traffic(arrival, payment, flow_id))));
+        events.push(envelope(
+            EventClass::Traffic,
+            value(&traffic(arrival, payment, flow_id)),
+        ));
     }
     events
 }
 
 fn value(payload: &impl Serialize) -> Value {
-    serde_json::to_value(payload).expect("a payload is a struct of texts, integers and a map with text keys")
+    serde_json::to_value(payload)
+        .expect("a payload is a struct of texts, integers and a map with text keys")
 }
 
 fn arrival_event(arrival: &Arrival) -> ArrivalEvent {

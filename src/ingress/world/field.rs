@@ -48,7 +48,10 @@ impl Check {
                 text.len() == 2 && all(u8::is_ascii_uppercase),
                 "a country is two capital letters (ISO 3166-1)",
             ),
-            Check::Attribute => (text.chars().count() <= 256, "an attribute has at most 256 characters"),
+            Check::Attribute => (
+                text.chars().count() <= 256,
+                "an attribute has at most 256 characters",
+            ),
             Check::Name => (
                 text.len() <= 128 && all(u8::is_ascii_graphic),
                 "a scenario is at most 128 printable ASCII characters without spaces",
@@ -59,14 +62,21 @@ impl Check {
             }
             Check::Label(label) => return one_of(label.as_str(), text, label.values()),
         };
-        if holds { Ok(()) } else { Err(expected.to_owned()) }
+        if holds {
+            Ok(())
+        } else {
+            Err(expected.to_owned())
+        }
     }
 }
 
 fn one_of(what: &str, text: &str, words: &[&str]) -> Result<(), String> {
     match words.contains(&text) {
         true => Ok(()),
-        false => Err(format!("{what} is one of {}; a map can translate", words.join(", "))),
+        false => Err(format!(
+            "{what} is one of {}; a map can translate",
+            words.join(", ")
+        )),
     }
 }
 
@@ -172,7 +182,9 @@ impl Field {
         }
         match self.check.text(&text) {
             Ok(()) => Ok(Some(text)),
-            Err(message) => Err(self.fault(format!("text of the shape `{}`", shape(&text)), message)),
+            Err(message) => {
+                Err(self.fault(format!("text of the shape `{}`", shape(&text)), message))
+            }
         }
     }
 
@@ -216,6 +228,10 @@ mod tests {
         check(Check::Mcc, &["5411"], &["541", "54a1"]);
         check(Check::Country, &["DE"], &["de", "DEU"]);
         check(Check::Channel, &["pos", "ecom"], &["POS", ""]);
-        check(Check::Label(LabelType::FraudDisposition), &["CONFIRMED_FRAUD"], &["1", "WON"]);
+        check(
+            Check::Label(LabelType::FraudDisposition),
+            &["CONFIRMED_FRAUD"],
+            &["1", "WON"],
+        );
     }
 }

@@ -44,7 +44,10 @@ pub async fn materialise(
             reused: true,
         });
     }
-    let Built { objects: parts, facts } = off_thread(move || build(&plan, loaded, &mut progress)).await?;
+    let Built {
+        objects: parts,
+        facts,
+    } = off_thread(move || build(&plan, loaded, &mut progress)).await?;
     for (key, body) in parts {
         put(objects, &key, body).await?;
     }
@@ -60,7 +63,9 @@ pub async fn materialise(
     })
 }
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -84,7 +89,10 @@ async fn put(objects: &dyn Objects, key: &str, body: Bytes) -> Result<(), Error>
 }
 
 /// The facts of a complete world, after a look at every object of it.
-async fn stored(objects: &dyn Objects, world: &ManifestFingerprint) -> Result<Option<WorldFacts>, Error> {
+async fn stored(
+    objects: &dyn Objects,
+    world: &ManifestFingerprint,
+) -> Result<Option<WorldFacts>, Error> {
     let key = facts_key(world);
     let Some(body) = objects.get(&parse_key(&key)?).await? else {
         return Ok(None);

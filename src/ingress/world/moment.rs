@@ -14,15 +14,15 @@ const TIME_MICROS_MAX: i64 = 84_006 * MICROS_PER_DAY;
 
 /// What is wrong with using a column of this kind as a moment, and what to write instead.
 pub(crate) fn misfit(format: &MomentFormat, kind: Kind) -> Option<&'static str> {
+    use MomentFormat::{EpochMs, EpochS, EpochUs, Rfc3339, Strptime};
     match (format, kind) {
-        (MomentFormat::Rfc3339, Kind::Text | Kind::Time) => None,
-        (MomentFormat::Rfc3339, Kind::Int) => {
+        (Rfc3339, Kind::Text | Kind::Time) | (Strptime(_), Kind::Text) => None,
+        (EpochS | EpochMs | EpochUs, Kind::Int | Kind::Text) => None,
+        (Rfc3339, Kind::Int) => {
             Some("the column holds integers: say format: epoch_s, epoch_ms or epoch_us")
         }
-        (MomentFormat::EpochS | MomentFormat::EpochMs | MomentFormat::EpochUs, Kind::Int | Kind::Text) => None,
-        (MomentFormat::Strptime(_), Kind::Text) => None,
         (_, Kind::Time) => Some("the column holds times already: leave format out"),
-        (_, Kind::Text | Kind::Int) => Some("the format does not fit the column"),
+        (Strptime(_), _) => Some("a format of fields reads text"),
         (_, Kind::Float | Kind::Bool | Kind::Decimal) => {
             Some("a moment is a time or date column, text, or an integer epoch")
         }
@@ -35,7 +35,9 @@ pub(crate) fn check_format(format: &MomentFormat) -> Result<(), String> {
         return Ok(());
     };
     let example = Date::constant(2025, 1, 31).at(12, 0, 0, 0);
-    let zoned = Offset::UTC.to_timestamp(example).map(|it| it.to_zoned(Offset::UTC.to_time_zone()));
+    let zoned = Offset::UTC
+        .to_timestamp(example)
+        .map(|it| it.to_zoned(Offset::UTC.to_time_zone()));
     let zoned = zoned.map_err(|error| error.to_string())?;
     let text = strtime::format(fields, &zoned).map_err(|error| error.to_string())?;
     match read(Cell::Text(&text), format) {
@@ -71,7 +73,9 @@ fn of_epoch(count: i64, format: &MomentFormat) -> Result<i64, &'static str> {
         MomentFormat::EpochS => 1_000_000,
         MomentFormat::EpochMs => 1_000,
         MomentFormat::EpochUs => 1,
-        MomentFormat::Rfc3339 | MomentFormat::Strptime(_) => return Err("an integer is no time in this format"),
+        MomentFormat::Rfc3339 | MomentFormat::Strptime(_) => {
+            return Err("an integer is no time in this format");
+        }
     };
     Ok(count.saturating_mul(unit))
 }
@@ -83,7 +87,8 @@ fn micros_of(nanos: i128) -> Result<i64, &'static str> {
     i64::try_from(nanos / 1_000).map_err(|_| "a time lies in the years 1970 to 2199")
 }
 
-const NO_TIME: &str = "a time is RFC 3339 such as 2025-01-31T12:00:00Z, 2025-01-31 12:00:00 or 2025-01-31";
+const NO_TIME: &str =
+    "a time is RFC 3339 such as 2025-01-31T12:00:00Z, 2025-01-31 12:00:00 or 2025-01-31";
 
 /// jiff reads more than this (week dates, zone names in brackets); the guard keeps to the shape.
 fn of_text(text: &str) -> Result<i64, &'static str> {
@@ -149,21 +154,53 @@ mod tests {
         ] {
             check(Cell::Text(text), &MomentFormat::Rfc3339, noon);
         }
-        check(Cell::Text("2025-01-31"), &MomentFormat::Rfc3339, Some("2025-01-31T00:00:00.000000Z"));
-        check(Cell::Text("31.01.2025 12:00"), &fields("%d.%m.%Y %H:%M"), noon);
-        check(Cell::Text("1/31/2025"), &fields("%m/%d/%Y"), Some("2025-01-31T00:00:00.000000Z"));
-        check(Cell::Text("2025-01-31 14:00:00 +0200"), &fields("%Y-%m-%d %H:%M:%S %z"), noon);
+        check(
+            Cell::Text("2025-01-31"),
+            &MomentFormat::Rfc3339,
+            Some("2025-01-31T00:00:00.000000Z"),
+        );
+        check(
+            Cell::Text("31.01.2025 12:00"),
+            &fields("%d.%m.%Y %H:%M"),
+            noon,
+        );
+        check(
+            Cell::Text("1/31/2025"),
+            &fields("%m/%d/%Y"),
+            Some("2025-01-31T00:00:00.000000Z"),
+        );
+        check(
+            Cell::Text("2025-01-31 14:00:00 +0200"),
+            &fields("%Y-%m-%d %H:%M:%S %z"),
+            noon,
+        );
         check(Cell::Int(1_738_324_800), &MomentFormat::EpochS, noon);
         check(Cell::Text("1738324800000"), &MomentFormat::EpochMs, noon);
-        check(Cell::Micros(1_738_324_800_000_000), &MomentFormat::Rfc3339, noon);
-        check(Cell::Nanos(1_738_324_800_000_000_000), &MomentFormat::Rfc3339, noon);
+        check(
+            Cell::Micros(1_738_324_800_000_000),
+            &MomentFormat::Rfc3339,
+            noon,
+        );
+        check(
+            Cell::Nanos(1_738_324_800_000_000_000),
+            &MomentFormat::Rfc3339,
+            noon,
+        );
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "2025", "2025-02-30", "2025-01-31T25:00:00", "2025-01-31T12:00:00.0000001Z",
-            "2025-01-31T12:00[Europe/Berlin]", "2025-W05-5", "1969-12-31", "2200-01-01", "20250131T120000Z",
+            "",
+            "2025",
+            "2025-02-30",
+            "2025-01-31T25:00:00",
+            "2025-01-31T12:00:00.0000001Z",
+            "2025-01-31T12:00[Europe/Berlin]",
+            "2025-W05-5",
+            "1969-12-31",
+            "2200-01-01",
+            "20250131T120000Z",
             "é025-01-31",
         ] {
             check(Cell::Text(text), &MomentFormat::Rfc3339, None);

@@ -26,13 +26,18 @@ pub(crate) struct Place {
 /// Columns whose types differ from file to file.
 pub(crate) fn ranks(table: &Table, order_by: &[usize]) -> Result<Vec<u32>, ArrowError> {
     let rows = table.batches.iter().map(|it| it.rows).sum::<usize>();
-    let rows = u32::try_from(rows).map_err(|_| ArrowError::ComputeError("more than 2^32 rows".to_owned()))?;
+    let rows = u32::try_from(rows)
+        .map_err(|_| ArrowError::ComputeError("more than 2^32 rows".to_owned()))?;
     if order_by.is_empty() || rows == 0 {
         return Ok((0..rows).collect());
     }
     let mut columns = Vec::new();
     for column in order_by {
-        let parts: Vec<&dyn Array> = table.batches.iter().map(|it| it.columns[*column].array()).collect();
+        let parts: Vec<&dyn Array> = table
+            .batches
+            .iter()
+            .map(|it| it.columns[*column].array())
+            .collect();
         columns.push(by_default(numbers(concat(&parts)?)));
     }
     // Ties stay as they stand, whatever the sort does with them.

@@ -56,7 +56,12 @@ impl Plan {
     ///
     /// # Errors
     /// A faulty mapping.
-    pub fn parse(file: &str, text: String, dataset: &Path, selection: Selection) -> Result<Plan, Error> {
+    pub fn parse(
+        file: &str,
+        text: String,
+        dataset: &Path,
+        selection: Selection,
+    ) -> Result<Plan, Error> {
         let mapping = yaml::parse(file, &text).map_err(Error::Mapping)?;
         Ok(Plan {
             mapping_file: file.to_owned(),
@@ -102,19 +107,35 @@ impl Plan {
                 true => self.dataset.clone(),
                 false => directory.join(&file.value),
             };
-            payments.push(File::open(&file.value, &path, source.format, source.csv.as_ref())?);
+            payments.push(File::open(
+                &file.value,
+                &path,
+                source.format,
+                source.csv.as_ref(),
+            )?);
         }
         let mut links = Vec::new();
         for link in &self.mapping.links {
             let path = directory.join(&link.file.value);
-            links.push(File::open(&link.file.value, &path, link.format, link.csv.as_ref())?);
+            links.push(File::open(
+                &link.file.value,
+                &path,
+                link.format,
+                link.csv.as_ref(),
+            )?);
         }
         // The names are the mapping's, so a dataset that was moved is the same dataset.
-        let listed: Vec<_> = payments.iter().chain(&links).map(|it| (it.name.clone(), it.digest)).collect();
+        let listed: Vec<_> = payments
+            .iter()
+            .chain(&links)
+            .map(|it| (it.name.clone(), it.digest))
+            .collect();
         let digest = Mapping::digest(&self.mapping_text).to_string();
         let selection = self.selection.to_string();
         Ok(Loaded {
-            manifest_fingerprint: ManifestFingerprint::of_world(&digest, None, None, &listed, &selection),
+            manifest_fingerprint: ManifestFingerprint::of_world(
+                &digest, None, None, &listed, &selection,
+            ),
             payments,
             links,
         })

@@ -81,8 +81,15 @@ impl WorldReader {
         let batch = batch.map_err(|error| malformed(error.to_string()))?;
         let arrivals = codec::arrivals_of(&batch).map_err(malformed)?;
         let expected = self.next_index..;
-        if let Some((arrival, index)) = arrivals.iter().zip(expected).find(|(it, index)| it.index != *index) {
-            return Err(malformed(format!("arrival {} stands in place {index}", arrival.index)));
+        if let Some((arrival, index)) = arrivals
+            .iter()
+            .zip(expected)
+            .find(|(it, index)| it.index != *index)
+        {
+            return Err(malformed(format!(
+                "arrival {} stands in place {index}",
+                arrival.index
+            )));
         }
         self.decoded = arrivals.into_iter();
         Ok(true)
@@ -92,7 +99,10 @@ impl WorldReader {
         let Some(pinned) = self.facts.arrivals.get(self.object) else {
             return Ok(false);
         };
-        let before: i64 = self.facts.arrivals[..self.object].iter().map(|it| it.rows).sum();
+        let before: i64 = self.facts.arrivals[..self.object]
+            .iter()
+            .map(|it| it.rows)
+            .sum();
         self.object += 1;
         let skipped = self.next_index - before;
         if pinned.rows <= skipped {
@@ -108,24 +118,36 @@ impl WorldReader {
 
 impl std::fmt::Debug for WorldReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WorldReader").field("next_index", &self.next_index).finish_non_exhaustive()
+        f.debug_struct("WorldReader")
+            .field("next_index", &self.next_index)
+            .finish_non_exhaustive()
     }
 }
 
-async fn reader(objects: &dyn Objects, pinned: &PinnedObject, skipped: i64) -> Result<ParquetRecordBatchReader, Error> {
+async fn reader(
+    objects: &dyn Objects,
+    pinned: &PinnedObject,
+    skipped: i64,
+) -> Result<ParquetRecordBatchReader, Error> {
     let bytes = fetch(objects, pinned).await?;
     let malformed = |cause: String| Error::Malformed {
         key: pinned.key.clone(),
         cause,
     };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| malformed(error.to_string()))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .map_err(|error| malformed(error.to_string()))?;
     let rows = builder.metadata().file_metadata().num_rows();
     if rows != pinned.rows {
-        return Err(malformed(format!("it holds {rows} rows, {} are pinned", pinned.rows)));
+        return Err(malformed(format!(
+            "it holds {rows} rows, {} are pinned",
+            pinned.rows
+        )));
     }
     let skipped = usize::try_from(skipped).unwrap_or(0);
     let builder = builder.with_batch_size(DECODE_ROWS).with_offset(skipped);
-    builder.build().map_err(|error| malformed(error.to_string()))
+    builder
+        .build()
+        .map_err(|error| malformed(error.to_string()))
 }
 
 /// The truth of a world by observed time; what becomes known at once stands in the order of the
@@ -136,7 +158,9 @@ async fn reader(objects: &dyn Objects, pinned: &PinnedObject, skipped: i64) -> R
 pub async fn read_truth(objects: &dyn Objects, facts: &WorldFacts) -> Result<Vec<Truth>, Error> {
     let mut truths = Vec::new();
     for batch in reader(objects, &facts.truth, 0).await? {
-        let read = batch.map_err(|error| error.to_string()).and_then(|it| codec::truths_of(&it));
+        let read = batch
+            .map_err(|error| error.to_string())
+            .and_then(|it| codec::truths_of(&it));
         truths.extend(read.map_err(|cause| Error::Malformed {
             key: facts.truth.key.clone(),
             cause,

@@ -39,7 +39,10 @@ impl Arrivals {
     pub(crate) fn id_fault(&self, row_id: &str, message: String) -> Fault {
         let line = self.row_id.as_ref().map_or(self.ts.line, |it| it.line);
         Fault {
-            column: self.row_id.as_ref().map_or_else(|| "(row number)".to_owned(), Field::column),
+            column: self
+                .row_id
+                .as_ref()
+                .map_or_else(|| "(row number)".to_owned(), Field::column),
             found: format!("text of the shape `{}`", shape(row_id)),
             message,
             line,
@@ -48,11 +51,18 @@ impl Arrivals {
 
     /// An arrival without its places: `index` and `arrival_seq` are 0. `source` is the first half
     /// of the event's id.
-    pub(crate) fn arrival(&self, source: &str, row_id: &str, ts_utc: Time, batch: &Batch, row: usize) -> Result<Arrival, Fault> {
+    pub(crate) fn arrival(
+        &self,
+        source: &str,
+        row_id: &str,
+        ts_utc: Time,
+        batch: &Batch,
+        row: usize,
+    ) -> Result<Arrival, Fault> {
         let event_id = format!("{source}:{row_id}");
-        let event_id: EventId = event_id
-            .parse()
-            .map_err(|_| self.id_fault(row_id, "an event id has at most 128 characters".to_owned()))?;
+        let event_id: EventId = event_id.parse().map_err(|_| {
+            self.id_fault(row_id, "an event id has at most 128 characters".to_owned())
+        })?;
         let payment = self.payment.as_ref();
         let mut arrival = Arrival {
             index: 0,
@@ -126,9 +136,10 @@ impl Payments {
         Ok(Payment {
             amount_minor,
             currency: self.currency.required(batch, row)?,
-            channel: channel
-                .parse()
-                .map_err(|_| self.channel.fault(format!("`{}`", shape(&channel)), "no channel"))?,
+            channel: channel.parse().map_err(|_| {
+                self.channel
+                    .fault(format!("`{}`", shape(&channel)), "no channel")
+            })?,
             attributes,
         })
     }
@@ -154,7 +165,12 @@ pub(crate) struct Known {
 
 impl Truths {
     /// `None` where the value, or the time of learning it, is absent.
-    pub(crate) fn read(&self, ts_utc: Time, batch: &Batch, row: usize) -> Result<Option<Known>, Fault> {
+    pub(crate) fn read(
+        &self,
+        ts_utc: Time,
+        batch: &Batch,
+        row: usize,
+    ) -> Result<Option<Known>, Fault> {
         let Some(value) = self.value.optional(batch, row)? else {
             return Ok(None);
         };

@@ -29,9 +29,13 @@ const PAYMENTS_PER_COMPROMISED_TERMINAL: u64 = 12_500;
 const COMPROMISED_DAYS: u64 = 7;
 
 /// Weights of the hours of a day: shops close at night, noon and evening are busy.
-const HOURS: [u64; 24] = [2, 1, 1, 1, 1, 2, 6, 14, 22, 26, 30, 36, 42, 36, 28, 28, 34, 44, 46, 36, 24, 14, 8, 4];
+const HOURS: [u64; 24] = [
+    2, 1, 1, 1, 1, 2, 6, 14, 22, 26, 30, 36, 42, 36, 28, 28, 34, 44, 46, 36, 24, 14, 8, 4,
+];
 /// The 16 mid-quantiles of exp(0.6 z), z normal, in thousandths: amounts are skewed to the right.
-const SPREAD: [u64; 16] = [327, 453, 545, 628, 706, 786, 867, 954, 1048, 1153, 1272, 1415, 1593, 1833, 2205, 3058];
+const SPREAD: [u64; 16] = [
+    327, 453, 545, 628, 706, 786, 867, 954, 1048, 1153, 1272, 1415, 1593, 1833, 2205, 3058,
+];
 /// Merchant categories: (ISO 18245, usual amount in cents, online).
 const TRADES: [(&str, u64, bool); 8] = [
     ("5411", 3_200, false), // grocery
@@ -133,7 +137,10 @@ impl Town {
         // The smaller of two draws: some customers pay far more often than others.
         let customer = draws.below(self.customers).min(draws.below(self.customers));
         let merchant = match draws.percent(80) {
-            true => self.favourite(customer, draws.below(FAVOURITES).min(draws.below(FAVOURITES))),
+            true => self.favourite(
+                customer,
+                draws.below(FAVOURITES).min(draws.below(FAVOURITES)),
+            ),
             false => draws.below(self.merchants),
         };
         let (_, usual_cents, online) = self.trade(merchant);
@@ -243,7 +250,14 @@ fn line(text: &mut String, nth: u64, row: &Row, mcc: &str) {
     let terminal = row.terminal.map(|it| format!("t{it}")).unwrap_or_default();
     let country = ["DE", "DE", "DE", "AT", "FR"][(mix(row.merchant) % 5) as usize];
     let is_fraud = u8::from(!row.scenario.is_empty());
-    let Row { customer, merchant, channel, cents, scenario, .. } = row;
+    let Row {
+        customer,
+        merchant,
+        channel,
+        cents,
+        scenario,
+        ..
+    } = row;
     writeln!(
         text,
         "{nth},2025-01-{day:02}T{hour:02}:{minute:02}:{second:02}Z,c{customer},{device},m{merchant},{terminal},{mcc},{country},{channel},{}.{:02},{is_fraud},{scenario}",

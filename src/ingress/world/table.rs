@@ -89,12 +89,19 @@ impl File {
                 let builder = builder.map_err(|cause| self.broken(&cause))?;
                 let mask = ProjectionMask::roots(builder.parquet_schema(), sorted.iter().copied());
                 let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-                builder.build().map_err(|cause| self.broken(&cause))?.collect()
+                builder
+                    .build()
+                    .map_err(|cause| self.broken(&cause))?
+                    .collect()
             }
             Form::Csv(format) => {
                 let builder = ReaderBuilder::new(self.schema.clone()).with_format(format.clone());
-                let builder = builder.with_batch_size(BATCH_ROWS).with_projection(sorted.clone());
-                let reader = builder.build_buffered(self.bytes.as_ref()).map_err(broken)?;
+                let builder = builder
+                    .with_batch_size(BATCH_ROWS)
+                    .with_projection(sorted.clone());
+                let reader = builder
+                    .build_buffered(self.bytes.as_ref())
+                    .map_err(broken)?;
                 reader.collect()
             }
         };
@@ -130,7 +137,11 @@ fn open_parquet(name: &str, bytes: Bytes) -> Result<(Form, SchemaRef, Bytes), Er
 }
 
 /// Every column is text: guessing types would turn the id `007` into 7.
-fn open_csv(name: &str, bytes: Bytes, csv: Option<&Csv>) -> Result<(Form, SchemaRef, Bytes), Error> {
+fn open_csv(
+    name: &str,
+    bytes: Bytes,
+    csv: Option<&Csv>,
+) -> Result<(Form, SchemaRef, Bytes), Error> {
     let bytes = match bytes.starts_with(BOM) {
         true => bytes.slice(BOM.len()..),
         false => bytes,
@@ -138,7 +149,9 @@ fn open_csv(name: &str, bytes: Bytes, csv: Option<&Csv>) -> Result<(Form, Schema
     let default = Csv::default();
     let csv = csv.unwrap_or(&default);
     let delimiter = u8::try_from(csv.delimiter.value).unwrap_or(b',');
-    let format = Format::default().with_header(csv.header).with_delimiter(delimiter);
+    let format = Format::default()
+        .with_header(csv.header)
+        .with_delimiter(delimiter);
     let (inferred, _) = format
         .infer_schema(bytes.as_ref(), Some(1))
         .map_err(|cause| format_error(name, "CSV file", &cause))?;

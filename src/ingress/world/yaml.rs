@@ -38,11 +38,15 @@ fn diagnose(source: &Text<'_>, error: &Yaml) -> Diagnostic {
     let error = error.without_snippet();
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let (message, suggestion) = match error {
-        Yaml::SerdeUnknownField { field, expected, .. } => (
+        Yaml::SerdeUnknownField {
+            field, expected, ..
+        } => (
             format!("unknown key `{field}`"),
             suggest(field, expected.iter().copied()),
         ),
-        Yaml::SerdeUnknownVariant { variant, expected, .. } => (
+        Yaml::SerdeUnknownVariant {
+            variant, expected, ..
+        } => (
             format!("unknown word `{variant}`"),
             suggest(variant, expected.iter().copied()),
         ),
@@ -51,7 +55,11 @@ fn diagnose(source: &Text<'_>, error: &Yaml) -> Diagnostic {
             let message = other.to_string();
             // The message repeats its place in words; the finding has it already.
             let message = message.split(" at line ").next().unwrap_or(&message);
-            (message.trim().to_owned(), None)
+            let message = match message.trim() {
+                "invalid u8" => "a whole number from 0 to 255 is needed here",
+                message => message,
+            };
+            (message.to_owned(), None)
         }
     };
     Diagnostic {
@@ -91,9 +99,13 @@ fn check(mapping: &Mapping, report: Report<'_>) {
         if let Some(moment) = &truth.observed_at {
             check_moment(moment, report);
         }
-        let named = |it: &str| (1..=128).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_graphic());
+        let named =
+            |it: &str| (1..=128).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_graphic());
         if let Some(source) = truth.source.as_ref().filter(|it| !named(&it.value)) {
-            report(source.referenced, "a source is 1 to 128 printable ASCII characters".to_owned());
+            report(
+                source.referenced,
+                "a source is 1 to 128 printable ASCII characters".to_owned(),
+            );
         }
     }
     let mut tables = BTreeSet::new();
@@ -116,7 +128,10 @@ fn check(mapping: &Mapping, report: Report<'_>) {
 }
 
 fn check_file<'m>(file: &'m Spanned<String>, names: &mut BTreeSet<&'m str>, report: Report<'_>) {
-    let outside = file.value.split('/').any(|it| matches!(it, "" | "." | ".."));
+    let outside = file
+        .value
+        .split('/')
+        .any(|it| matches!(it, "" | "." | ".."));
     if outside {
         let message = "a file is named below the dataset's directory, such as payments.csv";
         report(file.referenced, message.to_owned());
@@ -128,7 +143,10 @@ fn check_file<'m>(file: &'m Spanned<String>, names: &mut BTreeSet<&'m str>, repo
 
 fn check_csv(csv: &Csv, report: Report<'_>) {
     if !csv.delimiter.value.is_ascii() {
-        report(csv.delimiter.referenced, "a delimiter is one ASCII character".to_owned());
+        report(
+            csv.delimiter.referenced,
+            "a delimiter is one ASCII character".to_owned(),
+        );
     }
 }
 
@@ -156,7 +174,10 @@ fn check_arrival(mapping: &Mapping, report: Report<'_>) {
     }
     for (name, value) in &arrival.attributes {
         let body = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
-        let starts = name.bytes().next().is_some_and(|it| it.is_ascii_lowercase());
+        let starts = name
+            .bytes()
+            .next()
+            .is_some_and(|it| it.is_ascii_lowercase());
         if !starts || 64 < name.len() || !name.bytes().all(body) {
             let message = "an attribute's name is a small letter, then up to 63 of a-z 0-9 _";
             report(value.referenced, format!("`{name}`: {message}"));
@@ -175,5 +196,7 @@ pub(crate) fn entities(map: &EntitiesMap) -> impl Iterator<Item = (&'static str,
         ("terminal_id", &map.terminal_id),
         ("beneficiary_id", &map.beneficiary_id),
     ];
-    fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)))
 }

@@ -19,7 +19,10 @@ pub struct Gate {
 pub(super) enum Sent {
     Answered(IngestAnswer),
     /// Nothing is known or nothing was taken: send the same again after this long.
-    Again { after: Duration, cause: String },
+    Again {
+        after: Duration,
+        cause: String,
+    },
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,13 +35,22 @@ impl Gate {
     /// When no HTTP client can be made.
     pub fn at(addr: &str) -> Result<Gate, Error> {
         let url = format!("http://{addr}");
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).tcp_nodelay(true).build();
-        let http = http.map_err(|cause| Error::Gate { url: url.clone(), cause: cause.to_string() })?;
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .tcp_nodelay(true)
+            .build();
+        let http = http.map_err(|cause| Error::Gate {
+            url: url.clone(),
+            cause: cause.to_string(),
+        })?;
         Ok(Gate { url, http })
     }
 
     fn broken(&self, cause: impl ToString) -> Error {
-        Error::Gate { url: self.url.clone(), cause: cause.to_string() }
+        Error::Gate {
+            url: self.url.clone(),
+            cause: cause.to_string(),
+        }
     }
 
     /// Sends events, one JSON object a line.
@@ -51,18 +63,27 @@ impl Gate {
         let response = match request.send().await {
             Ok(response) => response,
             Err(cause) => {
-                return Ok(Sent::Again { after: RETRY_AFTER_DEFAULT, cause: cause.to_string() });
+                return Ok(Sent::Again {
+                    after: RETRY_AFTER_DEFAULT,
+                    cause: cause.to_string(),
+                });
             }
         };
         let status = response.status();
         if status.as_u16() == 429 || status.is_server_error() {
             let after = retry_after(response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
-            return Ok(Sent::Again { after, cause: format!("HTTP {status}") });
+            return Ok(Sent::Again {
+                after,
+                cause: format!("HTTP {status}"),
+            });
         }
         let body = match response.bytes().await {
             Ok(body) => body,
             Err(cause) => {
-                return Ok(Sent::Again { after: RETRY_AFTER_DEFAULT, cause: cause.to_string() });
+                return Ok(Sent::Again {
+                    after: RETRY_AFTER_DEFAULT,
+                    cause: cause.to_string(),
+                });
             }
         };
         if !status.is_success() {
@@ -79,8 +100,12 @@ impl Gate {
 
     /// How far the run has come. `None` when nobody answers just now.
     pub(super) async fn progress(&self, run: &PlatformRunId) -> Result<Option<RunProgress>, Error> {
-        let request = self.http.get(format!("{}/v1/runs/{run}/progress", self.url));
-        let Ok(response) = request.send().await else { return Ok(None) };
+        let request = self
+            .http
+            .get(format!("{}/v1/runs/{run}/progress", self.url));
+        let Ok(response) = request.send().await else {
+            return Ok(None);
+        };
         if !response.status().is_success() {
             return Ok(None);
         }
@@ -97,6 +122,11 @@ impl Gate {
 }
 
 fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let seconds = headers.get("retry-after")?.to_str().ok()?.parse::<u64>().ok()?;
+    let seconds = headers
+        .get("retry-after")?
+        .to_str()
+        .ok()?
+        .parse::<u64>()
+        .ok()?;
     Some(Duration::from_secs(seconds.min(30)))
 }

@@ -12,7 +12,10 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn at(next: i64) -> Cursor {
-        Cursor { next, ahead: BTreeSet::new() }
+        Cursor {
+            next,
+            ahead: BTreeSet::new(),
+        }
     }
 
     pub(super) fn done(&mut self, index: i64) {

@@ -30,7 +30,12 @@ pub enum Error {
     Gate { url: String, cause: String },
     /// The gate took the request and refused events: the world or the run is wrong.
     #[error("the gate refused {refused} events, the first `{event_id}`: {code} {detail}")]
-    Refused { refused: u64, event_id: String, code: String, detail: String },
+    Refused {
+        refused: u64,
+        event_id: String,
+        code: String,
+        detail: String,
+    },
     #[error("the run did not pass what was sent within {waited_s} s: {behind}")]
     Behind { waited_s: u64, behind: String },
     #[error("stopped; `fraudplat wsp stream` goes on from arrival {at}")]

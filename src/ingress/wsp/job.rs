@@ -81,11 +81,15 @@ pub async fn stream(
     let fact = |fact_type| ground.fact(fact_type, &[&natural_key], Some(*run));
     store::say(ground, fact(FactType::RunReadySeen)).await?;
     let key = LeaseKey::new(WSP, run.to_string());
-    let lease = key.take(&ground.db.get().await?, &ground.holder, "0").await?;
+    let lease = key
+        .take(&ground.db.get().await?, &ground.holder, "0")
+        .await?;
     let lease = lease.ok_or(Error::Busy { run: *run })?;
     store::say(ground, fact(FactType::RunStarted)).await?;
 
-    let end = options.limit.map_or(world.arrivals_count, |limit| limit.min(world.arrivals_count));
+    let end = options.limit.map_or(world.arrivals_count, |limit| {
+        limit.min(world.arrivals_count)
+    });
     let next: i64 = lease.position.parse().unwrap_or(0);
     let begun = Instant::now();
     let streamer = Streamer {
@@ -98,7 +102,10 @@ pub async fn stream(
         saved: begun,
         reached: Basis::default(),
         in_flight: 0,
-        report: Report { platform_run_id: run.to_string(), ..Report::default() },
+        report: Report {
+            platform_run_id: run.to_string(),
+            ..Report::default()
+        },
         refusals: Vec::new(),
         progress,
         end,
@@ -138,7 +145,12 @@ struct Lanes {
 }
 
 impl Streamer<'_> {
-    async fn run(mut self, world: &WorldFacts, from: i64, stop: &CancellationToken) -> Result<Report, Error> {
+    async fn run(
+        mut self,
+        world: &WorldFacts,
+        from: i64,
+        stop: &CancellationToken,
+    ) -> Result<Report, Error> {
         let mut lanes = self.lanes(stop);
         let result = self.feed(&mut lanes, world, from, stop).await;
         drop(std::mem::take(&mut lanes.work));
@@ -151,7 +163,9 @@ impl Streamer<'_> {
         lanes.tasks.shutdown().await;
         drained?;
         if stop.is_cancelled() && self.cursor.next() < self.end {
-            return Err(Error::Stopped { at: self.cursor.next() });
+            return Err(Error::Stopped {
+                at: self.cursor.next(),
+            });
         }
         self.report.arrivals = self.cursor.next();
         match self.refusals.first() {
@@ -182,7 +196,11 @@ impl Streamer<'_> {
             tasks.spawn(lane.run());
             work
         });
-        Lanes { work: work.collect(), done, tasks }
+        Lanes {
+            work: work.collect(),
+            done,
+            tasks,
+        }
     }
 
     async fn feed(
@@ -228,7 +246,11 @@ impl Streamer<'_> {
         Ok(())
     }
 
-    async fn send_rest(&mut self, lanes: &mut Lanes, waiting: &mut [Vec<Arrival>]) -> Result<(), Error> {
+    async fn send_rest(
+        &mut self,
+        lanes: &mut Lanes,
+        waiting: &mut [Vec<Arrival>],
+    ) -> Result<(), Error> {
         for (lane, arrivals) in waiting.iter_mut().enumerate() {
             if !arrivals.is_empty() {
                 self.send(lanes, lane, std::mem::take(arrivals)).await?;
@@ -238,7 +260,12 @@ impl Streamer<'_> {
     }
 
     /// Hands a request to its lane; while the lane is busy, absorbs what others report.
-    async fn send(&mut self, lanes: &mut Lanes, lane: usize, arrivals: Vec<Arrival>) -> Result<(), Error> {
+    async fn send(
+        &mut self,
+        lanes: &mut Lanes,
+        lane: usize,
+        arrivals: Vec<Arrival>,
+    ) -> Result<(), Error> {
         let sender = lanes.work[lane].clone();
         loop {
             tokio::select! {
@@ -256,13 +283,17 @@ impl Streamer<'_> {
     async fn absorb(&mut self, lanes: &mut Lanes) -> Result<(), Error> {
         match lanes.done.recv().await {
             Some(result) => self.take(result?).await,
-            None => Err(Error::Stopped { at: self.cursor.next() }),
+            None => Err(Error::Stopped {
+                at: self.cursor.next(),
+            }),
         }
     }
 
     async fn take(&mut self, done: Done) -> Result<(), Error> {
         self.in_flight -= 1;
-        done.indexes.iter().for_each(|index| self.cursor.done(*index));
+        done.indexes
+            .iter()
+            .for_each(|index| self.cursor.done(*index));
         self.report.events += done.events;
         self.report.duplicates += done.duplicates;
         self.report.retries += done.retries;
@@ -270,7 +301,9 @@ impl Streamer<'_> {
         self.refusals.extend(done.refused.into_iter().take(1));
         self.refusals.truncate(10);
         merge(&mut self.reached, &done.reached);
-        self.ground.counters.add(&self.ready.pins, Counter::WspSent, done.events);
+        self.ground
+            .counters
+            .add(&self.ready.pins, Counter::WspSent, done.events);
         (self.progress)(self.cursor.next(), self.end);
         if self.saved.elapsed() >= SAVE_EVERY {
             self.saved = Instant::now();
@@ -280,7 +313,9 @@ impl Streamer<'_> {
     }
 
     fn is_period_over(&self, period_end: &mut Option<Time>, ts: Time) -> bool {
-        let Some(period) = self.options.lockstep else { return false };
+        let Some(period) = self.options.lockstep else {
+            return false;
+        };
         let micros = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
         let end_of = |ts: Time| Time::from_micros((ts.micros().div_euclid(micros) + 1) * micros);
         let is_over = period_end.is_some_and(|end| ts >= end);
@@ -301,12 +336,18 @@ impl Streamer<'_> {
         loop {
             self.gate.flush(&run).await;
             let progress = self.gate.progress(&run).await?;
-            if progress.as_ref().is_some_and(|progress| progress.has_passed(&self.reached)) {
+            if progress
+                .as_ref()
+                .is_some_and(|progress| progress.has_passed(&self.reached))
+            {
                 return Ok(());
             }
             if begun.elapsed() > PASS_MAX {
                 let behind = format!("{progress:?}");
-                return Err(Error::Behind { waited_s: PASS_MAX.as_secs(), behind });
+                return Err(Error::Behind {
+                    waited_s: PASS_MAX.as_secs(),
+                    behind,
+                });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(100));
@@ -316,7 +357,11 @@ impl Streamer<'_> {
 
 /// A customer's payments stay in one lane, so that they reach the bus in order.
 fn lane_of(arrival: &Arrival, n_lanes: usize) -> usize {
-    let key = arrival.entities.customer_id.as_deref().unwrap_or(&arrival.merchant_id);
+    let key = arrival
+        .entities
+        .customer_id
+        .as_deref()
+        .unwrap_or(&arrival.merchant_id);
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     hasher.write(key.as_bytes());
     usize::try_from(hasher.finish() % n_lanes as u64).unwrap_or(0)
@@ -339,7 +384,10 @@ struct Pace {
 
 impl Pace {
     fn new(speedup: Option<f64>) -> Pace {
-        Pace { speedup, begun: None }
+        Pace {
+            speedup,
+            begun: None,
+        }
     }
 
     /// When an event of this time is due.

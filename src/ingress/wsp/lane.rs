@@ -12,8 +12,8 @@ use crate::domain::keys::Pins;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::vocabulary::IngestResult;
 use crate::ingress::world;
-use crate::ingress::wsp::client::{Gate, Sent};
 use crate::ingress::wsp::Error;
+use crate::ingress::wsp::client::{Gate, Sent};
 
 /// What a lane reports of one request.
 #[derive(Debug, Default)]
@@ -60,7 +60,10 @@ impl Lane {
 
     async fn settle(&self, arrivals: &[Arrival]) -> Result<Done, Error> {
         let (ndjson, n_events) = self.request(arrivals);
-        let mut done = Done { events: n_events, ..Done::default() };
+        let mut done = Done {
+            events: n_events,
+            ..Done::default()
+        };
         let mut silent_since: Option<tokio::time::Instant> = None;
         loop {
             let (after, cause) = match self.gate.send(ndjson.clone()).await? {
@@ -75,7 +78,10 @@ impl Lane {
             done.retries += 1;
             let since = *silent_since.get_or_insert_with(tokio::time::Instant::now);
             if since.elapsed() > SILENCE_MAX {
-                return Err(Error::Gate { url: "the run's gate".to_owned(), cause });
+                return Err(Error::Gate {
+                    url: "the run's gate".to_owned(),
+                    cause,
+                });
             }
             tokio::select! {
                 () = tokio::time::sleep(after) => {}
@@ -108,14 +114,20 @@ impl Done {
             IngestResult::Duplicate => self.duplicates += 1,
             IngestResult::Quarantined | IngestResult::Rejected => self.refused.push(Refusal {
                 event_id: verdict.event_id.clone().unwrap_or_default(),
-                code: verdict.code.map(|code| code.to_string()).unwrap_or_default(),
+                code: verdict
+                    .code
+                    .map(|code| code.to_string())
+                    .unwrap_or_default(),
                 detail: verdict.detail.clone().unwrap_or_default(),
             }),
             IngestResult::Admitted | IngestResult::PublishInFlight => {}
         }
         if let Some(receipt) = &verdict.receipt {
             let place = &receipt.eb_ref;
-            let shard = ShardRef { stream: place.stream, shard_id: place.shard_id.clone() };
+            let shard = ShardRef {
+                stream: place.stream,
+                shard_id: place.shard_id.clone(),
+            };
             let reached = Position::After(place.sequence_number.clone());
             if !self.reached.position(&shard).reaches(&reached) {
                 self.reached.advance(&shard, reached);

@@ -14,7 +14,9 @@ use crate::substrate::bus::{ReadFrom, ReadLimit};
 
 /// READY of the run and the facts it names, their digest verified.
 pub(super) async fn find(ground: &Ground, run: &PlatformRunId) -> Result<(Ready, RunFacts), Error> {
-    let ready = on_bus(ground, run).await?.ok_or(Error::NotReady { run: *run })?;
+    let ready = on_bus(ground, run)
+        .await?
+        .ok_or(Error::NotReady { run: *run })?;
     let mismatch = || Error::FactsMismatch { run: *run };
     let key = ready.run_facts_ref.parse().map_err(|_| mismatch())?;
     let stored = ground.objects.get(&key).await?.ok_or_else(mismatch)?;
@@ -40,8 +42,13 @@ async fn on_bus(ground: &Ground, run: &PlatformRunId) -> Result<Option<Ready>, E
         let mut at = Position::Start;
         loop {
             let from = ReadFrom::Position(at.clone());
-            let read = ground.bus.read(Stream::Control, &shard.shard_id, from, limit).await?;
-            let Some(last) = read.records.last() else { break };
+            let read = ground
+                .bus
+                .read(Stream::Control, &shard.shard_id, from, limit)
+                .await?;
+            let Some(last) = read.records.last() else {
+                break;
+            };
             at = Position::After(last.sequence_number.clone());
             for record in &read.records {
                 if let Ok(ControlMessage::Ready { ready }) = serde_json::from_slice(&record.data)

@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::contracts::decision::{ChainLink, ChainRecord};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
-use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::rtdl::audit::Error;
+use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::substrate::db::Db;
 
 const PAGE: i64 = 2_000;
@@ -51,7 +51,11 @@ pub async fn verify(
             match step(chain, record) {
                 Ok(next) => chain = next,
                 Err(why) => {
-                    let broken = Broken { seq: record.seq, decision_id: record.decision_id, why };
+                    let broken = Broken {
+                        seq: record.seq,
+                        decision_id: record.decision_id,
+                        why,
+                    };
                     return Ok(report(run, chain, Some(broken)));
                 }
             }
@@ -61,7 +65,12 @@ pub async fn verify(
 }
 
 fn report(run: &PlatformRunId, chain: ChainLink, broken: Option<Broken>) -> ChainReport {
-    ChainReport { platform_run_id: *run, verified: chain.seq, head: chain.link, broken }
+    ChainReport {
+        platform_run_id: *run,
+        verified: chain.seq,
+        head: chain.link,
+        broken,
+    }
 }
 
 fn step(chain: ChainLink, record: &StoredDecision) -> Result<ChainLink, &'static str> {

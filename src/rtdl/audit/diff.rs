@@ -13,20 +13,28 @@ pub struct FieldDiff {
 }
 
 /// Every leaf that differs, in order of the fields.
-#[must_use]
-pub fn diff(stored: &Value, recomputed: &Value) -> Vec<FieldDiff> {
+pub(super) fn diff(stored: &Value, recomputed: &Value) -> Vec<FieldDiff> {
     let mut diffs = Vec::new();
     descend("", stored, recomputed, &mut diffs);
     diffs
 }
 
 fn descend(path: &str, stored: &Value, recomputed: &Value, diffs: &mut Vec<FieldDiff>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
     match (stored, recomputed) {
         (Value::Object(left), Value::Object(right)) => {
-            let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            let keys: std::collections::BTreeSet<&String> =
+                left.keys().chain(right.keys()).collect();
             for key in keys {
-                let of = |side: &serde_json::Map<String, Value>| side.get(key).cloned().unwrap_or_default();
+                let of = |side: &serde_json::Map<String, Value>| {
+                    side.get(key).cloned().unwrap_or_default()
+                };
                 descend(&below(key), &of(left), &of(right), diffs);
             }
         }
@@ -55,7 +63,10 @@ mod tests {
         let stored = json!({"a": 1, "f": {"x": 1.5, "y": null}, "t": [1, 2]});
         assert!(diff(&stored, &stored).is_empty());
         let other = json!({"a": 1, "f": {"x": 2.5}, "t": [1, 3, 4]});
-        let fields: Vec<String> = diff(&stored, &other).into_iter().map(|it| it.field).collect();
+        let fields: Vec<String> = diff(&stored, &other)
+            .into_iter()
+            .map(|it| it.field)
+            .collect();
         assert_eq!(fields, ["f.x", "t.1", "t.2"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Why a decision could not be read or recomputed.
 
-use crate::contracts::code::Code;
 use crate::contracts::canonical;
+use crate::contracts::code::Code;
 use crate::domain::ids::DecisionId;
 use crate::runtime::archive;
 use crate::substrate::{db, objects};
@@ -19,8 +19,13 @@ pub enum Error {
     #[error("there is no decision {0}")]
     Unknown(DecisionId),
     /// Bytes that do not hash to what stands beside them.
-    #[error("the {part} of decision {decision_id} was altered: it does not hash to what the row says")]
-    Altered { decision_id: DecisionId, part: &'static str },
+    #[error(
+        "the {part} of decision {decision_id} was altered: it does not hash to what the row says"
+    )]
+    Altered {
+        decision_id: DecisionId,
+        part: &'static str,
+    },
     #[error("{what} is missing or is not what its name says")]
     Evidence { what: String },
 }

@@ -14,8 +14,8 @@ use crate::contracts::decision::{DecisionBody, DecisionEvidence, RuleResult};
 use crate::contracts::problem::{CONTENT_TYPE, Problem};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
-use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::rtdl::audit::Error;
+use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::runtime::ground::Ground;
 
 /// A decision as the API gives it.
@@ -65,10 +65,18 @@ async fn explain(State(ground): State<Arc<Ground>>, Path(id): Path<String>) -> R
 async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
     let id: DecisionId = id
         .parse()
-        .map_err(|cause: crate::domain::digest::ParseError| problem(404, Code::NotFound, cause.to_string()))?;
-    let found = store::find(&ground.db, &[id]).await.and_then(|found| view(&found[0]));
+        .map_err(|cause: crate::domain::digest::ParseError| {
+            problem(404, Code::NotFound, cause.to_string())
+        })?;
+    let found = store::find(&ground.db, &[id])
+        .await
+        .and_then(|found| view(&found[0]));
     found.map_err(|error| {
-        let status = if matches!(error, Error::Unknown(_)) { 404 } else { 500 };
+        let status = if matches!(error, Error::Unknown(_)) {
+            404
+        } else {
+            500
+        };
         problem(status, error.code(), error.to_string())
     })
 }

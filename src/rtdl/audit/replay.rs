@@ -16,10 +16,12 @@ use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
 use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::FileNames;
-use crate::engine::{CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, JoinFrame, decide};
+use crate::engine::{
+    CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, JoinFrame, decide,
+};
+use crate::rtdl::audit::Error;
 use crate::rtdl::audit::diff::{FieldDiff, diff};
 use crate::rtdl::audit::store::StoredDecision;
-use crate::rtdl::audit::Error;
 use crate::runtime::archive::{ArchiveReader, Folder, Scan};
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded};
@@ -57,10 +59,18 @@ pub async fn replay(
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<ReplayReport, Error> {
     let mut report = ReplayReport::default();
-    let Some(first) = decisions.first() else { return Ok(report) };
+    let Some(first) = decisions.first() else {
+        return Ok(report);
+    };
     let reader = ArchiveReader::new(ground.db.clone(), ground.objects.clone());
-    let opened = decisions.iter().map(StoredDecision::open).collect::<Result<Vec<_>, _>>()?;
-    let mut bundles = Bundles { ground, known: BTreeMap::new() };
+    let opened = decisions
+        .iter()
+        .map(StoredDecision::open)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut bundles = Bundles {
+        ground,
+        known: BTreeMap::new(),
+    };
     let mut past = Past::open(&reader, first.run, &opened).await?;
     let context = fetch_context(&reader, first.run, &opened).await?;
     for (stored, (body, evidence)) in decisions.iter().zip(&opened) {
@@ -70,7 +80,9 @@ pub async fn replay(
         let frame = frame(evidence, &context)?;
         let recomputed = decide(bundle, &event, &frame, &features, evidence.posture);
         if canonical::to_bytes(&recomputed)? != stored.body {
-            report.mismatches.push(compare(stored, evidence, body, &recomputed));
+            report
+                .mismatches
+                .push(compare(stored, evidence, body, &recomputed));
         }
         report.compared += 1;
         progress(report.compared, decisions.len() as u64);
@@ -112,14 +124,19 @@ impl Bundles<'_> {
 
     async fn load(&self, digest: &Digest) -> Result<CompiledBundle, Error> {
         let key = format!("mpr/bundles/{digest}.json");
-        let missing = || Error::Evidence { what: format!("bundle `{key}`") };
+        let missing = || Error::Evidence {
+            what: format!("bundle `{key}`"),
+        };
         let key: ObjectKey = key.parse().map_err(|_| missing())?;
         let stored = self.ground.objects.get(&key).await?.ok_or_else(missing)?;
         let bundle: Bundle = serde_json::from_slice(&stored).map_err(|_| missing())?;
         if bundle.digest() != *digest {
             return Err(missing());
         }
-        let files = FileNames { feature_set: "feature_set.yaml", policy: "policy.yaml" };
+        let files = FileNames {
+            feature_set: "feature_set.yaml",
+            policy: "policy.yaml",
+        };
         CompiledBundle::compile(&bundle, files).map_err(|_| missing())
     }
 }
@@ -150,12 +167,23 @@ impl<'a> Past<'a> {
         let mut shards = Vec::new();
         for shard in traffic_shards(opened) {
             // Bases grow along the chain, so the furthest is in the last decision.
-            let last = opened.last().map(|(_, evidence)| evidence.basis.position(&shard).clone());
+            let last = opened
+                .last()
+                .map(|(_, evidence)| evidence.basis.position(&shard).clone());
             let up_to = last.unwrap_or(Position::Start);
-            let scan = reader.scan(Folder::Run(run), &shard, &Position::Start, &up_to).await?;
-            shards.push(ShardPast { shard, scan, ahead: VecDeque::new() });
+            let scan = reader
+                .scan(Folder::Run(run), &shard, &Position::Start, &up_to)
+                .await?;
+            shards.push(ShardPast {
+                shard,
+                scan,
+                ahead: VecDeque::new(),
+            });
         }
-        let sets: HashSet<Digest> = opened.iter().map(|(body, _)| body.feature_set_digest).collect();
+        let sets: HashSet<Digest> = opened
+            .iter()
+            .map(|(body, _)| body.feature_set_digest)
+            .collect();
         Ok(Past {
             run,
             shards,
@@ -168,7 +196,9 @@ impl<'a> Past<'a> {
 
     fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
         let fresh = || FeatureState::new(bundle.feature_set.clone());
-        self.states.entry(bundle.feature_set_digest).or_insert_with(fresh)
+        self.states
+            .entry(bundle.feature_set_digest)
+            .or_insert_with(fresh)
     }
 
     /// Applies every record up to the decision's basis and returns the decided event.
@@ -178,16 +208,26 @@ impl<'a> Past<'a> {
         body: &DecisionBody,
         evidence: &DecisionEvidence,
     ) -> Result<EventRecord, Error> {
-        let missing = || Error::Evidence { what: format!("the traffic record of {}", body.event_id) };
-        let origin = &evidence.inputs.get(&InputPart::Traffic).ok_or_else(missing)?.origin_offset;
+        let missing = || Error::Evidence {
+            what: format!("the traffic record of {}", body.event_id),
+        };
+        let origin = &evidence
+            .inputs
+            .get(&InputPart::Traffic)
+            .ok_or_else(missing)?
+            .origin_offset;
         self.warm(bundle)?;
         let mut decided = None;
         for at in 0..self.shards.len() {
             let basis = evidence.basis.position(&self.shards[at].shard).clone();
             while let Some(record) = self.shards[at].next(&basis).await? {
-                let Ok(guarded) = guard::guard(&self.shards[at].shard, &record) else { continue };
+                let Ok(guarded) = guard::guard(&self.shards[at].shard, &record) else {
+                    continue;
+                };
                 let is_origin = guarded.origin_offset == *origin;
-                let Some(event) = self.apply(guarded)? else { continue };
+                let Some(event) = self.apply(guarded)? else {
+                    continue;
+                };
                 if is_origin {
                     decided = Some(event);
                 }
@@ -203,7 +243,9 @@ impl<'a> Past<'a> {
         }
         let mut state = FeatureState::new(bundle.feature_set.clone());
         for event in &self.applied {
-            state.apply_event(event).map_err(|cause| Error::Evidence { what: cause.to_string() })?;
+            state.apply_event(event).map_err(|cause| Error::Evidence {
+                what: cause.to_string(),
+            })?;
         }
         self.states.insert(bundle.feature_set_digest, state);
         Ok(())
@@ -213,13 +255,17 @@ impl<'a> Past<'a> {
         if guarded.event.envelope.platform_run_id != self.run {
             return Ok(None);
         }
-        let Ok(event) = EventRecord::parse(&guarded.event) else { return Ok(None) };
+        let Ok(event) = EventRecord::parse(&guarded.event) else {
+            return Ok(None);
+        };
         if !self.met.insert(event.event_id.clone()) {
             return Ok(None);
         }
         for state in self.states.values_mut() {
             let applied = state.apply_event(&event);
-            applied.map_err(|cause| Error::Evidence { what: cause.to_string() })?;
+            applied.map_err(|cause| Error::Evidence {
+                what: cause.to_string(),
+            })?;
         }
         if self.keeps {
             self.applied.push(event.clone());
@@ -237,7 +283,10 @@ impl ShardPast<'_> {
                 None => return Ok(None),
             }
         }
-        let is_due = self.ahead.front().is_some_and(|it| basis.covers(&it.sequence_number));
+        let is_due = self
+            .ahead
+            .front()
+            .is_some_and(|it| basis.covers(&it.sequence_number));
         Ok(if is_due { self.ahead.pop_front() } else { None })
     }
 }
@@ -245,7 +294,9 @@ impl ShardPast<'_> {
 /// The shards that any basis names.
 fn traffic_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> {
     let prefix = format!("{}/", Stream::Traffic);
-    let names = opened.iter().flat_map(|(_, evidence)| evidence.basis.0.keys());
+    let names = opened
+        .iter()
+        .flat_map(|(_, evidence)| evidence.basis.0.keys());
     let mut shards: Vec<ShardRef> = names
         .filter_map(|name| name.strip_prefix(&prefix))
         .map(|shard| ShardRef {
@@ -268,7 +319,9 @@ async fn fetch_context(
 ) -> Result<Context, Error> {
     let inputs = opened.iter().flat_map(|(_, evidence)| &evidence.inputs);
     let context = inputs.filter(|(part, _)| **part != InputPart::Traffic);
-    let offsets: Vec<OriginOffset> = context.map(|(_, input)| input.origin_offset.clone()).collect();
+    let offsets: Vec<OriginOffset> = context
+        .map(|(_, input)| input.origin_offset.clone())
+        .collect();
     Ok(reader.fetch(Folder::Run(run), &offsets).await?)
 }
 
@@ -280,8 +333,13 @@ fn frame(evidence: &DecisionEvidence, context: &Context) -> Result<JoinFrame, Er
             continue;
         }
         let offset = &input.origin_offset;
-        let missing = || Error::Evidence { what: format!("{} of {}", part.as_str(), evidence.decision_id) };
-        let shard = ShardRef { stream: offset.stream, shard_id: offset.shard_id.clone() };
+        let missing = || Error::Evidence {
+            what: format!("{} of {}", part.as_str(), evidence.decision_id),
+        };
+        let shard = ShardRef {
+            stream: offset.stream,
+            shard_id: offset.shard_id.clone(),
+        };
         let record = context.get(offset).ok_or_else(missing)?;
         let guarded = guard::guard(&shard, record).map_err(|_| missing())?;
         if guarded.event.payload_hash != input.payload_hash {
@@ -289,7 +347,9 @@ fn frame(evidence: &DecisionEvidence, context: &Context) -> Result<JoinFrame, Er
         }
         match part {
             InputPart::ArrivalEvent => frame.arrival_event = Some(typed(&guarded.event, missing)?),
-            InputPart::ArrivalEntities => frame.arrival_entities = Some(typed(&guarded.event, missing)?),
+            InputPart::ArrivalEntities => {
+                frame.arrival_entities = Some(typed(&guarded.event, missing)?)
+            }
             InputPart::FlowAnchor => frame.flow_anchor = Some(typed(&guarded.event, missing)?),
             InputPart::Traffic => {}
         }
@@ -302,5 +362,8 @@ fn typed<T: serde::de::DeserializeOwned>(
     missing: impl Fn() -> Error,
 ) -> Result<FramePart<T>, Error> {
     let payload = T::deserialize(&event.envelope.payload).map_err(|_| missing())?;
-    Ok(FramePart { payload_hash: event.payload_hash, payload })
+    Ok(FramePart {
+        payload_hash: event.payload_hash,
+        payload,
+    })
 }

@@ -47,7 +47,10 @@ impl StoredDecision {
     /// # Errors
     /// [`Error::Altered`] naming the half that was changed.
     pub fn open(&self) -> Result<(DecisionBody, DecisionEvidence), Error> {
-        let altered = |part| Error::Altered { decision_id: self.decision_id, part };
+        let altered = |part| Error::Altered {
+            decision_id: self.decision_id,
+            part,
+        };
         if record_hash(&self.body) != self.body_hash {
             return Err(altered("body"));
         }
@@ -55,7 +58,10 @@ impl StoredDecision {
             return Err(altered("evidence"));
         }
         let body = canonical::from_bytes("decision body", &self.body)?;
-        Ok((body, canonical::from_bytes("decision evidence", &self.evidence)?))
+        Ok((
+            body,
+            canonical::from_bytes("decision evidence", &self.evidence)?,
+        ))
     }
 }
 
@@ -77,7 +83,12 @@ pub async fn find(db: &Db, ids: &[DecisionId]) -> Result<Vec<StoredDecision>, Er
 ///
 /// # Errors
 /// Those of the database.
-pub async fn sample(db: &Db, run: &PlatformRunId, n: usize, seed: u64) -> Result<Vec<StoredDecision>, Error> {
+pub async fn sample(
+    db: &Db,
+    run: &PlatformRunId,
+    n: usize,
+    seed: u64,
+) -> Result<Vec<StoredDecision>, Error> {
     let client = db.get().await?;
     let last: i64 = client.query_one(LAST_SEQ, &[run]).await?.get(0);
     let seqs = pick(last, n, seed);
@@ -95,7 +106,10 @@ fn pick(last: i64, n: usize, seed: u64) -> Vec<i64> {
         if picked.len() >= n {
             break;
         }
-        let digest = Tagged::new("replay_sample").int(seed.cast_signed()).int(draw).digest();
+        let digest = Tagged::new("replay_sample")
+            .int(seed.cast_signed())
+            .int(draw)
+            .digest();
         let mut word = [0u8; 8];
         word.copy_from_slice(&digest.as_bytes()[..8]);
         picked.insert(1 + (u64::from_le_bytes(word) % last.unsigned_abs()).cast_signed());

@@ -69,11 +69,21 @@ impl Deciding<'_> {
         applied.map_err(|cause| refused(cause.to_string()))?;
         let features = state.features.compute(&pending.event);
         let posture = Posture::Normal;
-        let body = decide(self.bundle, &pending.event, &found.frame, &features, posture);
-        position.advance(self.shard, Position::After(pending.origin_offset.sequence_number.clone()));
+        let body = decide(
+            self.bundle,
+            &pending.event,
+            &found.frame,
+            &features,
+            posture,
+        );
+        position.advance(
+            self.shard,
+            Position::After(pending.origin_offset.sequence_number.clone()),
+        );
         let evidence = self.evidence(position, pending, found, posture, now);
         let body_bytes = canonical::to_bytes(&body).map_err(|cause| refused(cause.to_string()))?;
-        let evidence = canonical::to_bytes(&evidence).map_err(|cause| refused(cause.to_string()))?;
+        let evidence =
+            canonical::to_bytes(&evidence).map_err(|cause| refused(cause.to_string()))?;
         let (body_hash, evidence_hash) = (record_hash(&body_bytes), record_hash(&evidence));
         let chain = position.chain().next(&body_hash, &evidence_hash);
         position.extend(chain);
@@ -102,7 +112,10 @@ impl Deciding<'_> {
     ) -> DecisionEvidence {
         let mut inputs = found.refs.clone();
         let origin_offset = pending.origin_offset.clone();
-        let traffic = InputRef { origin_offset, payload_hash: pending.event.payload_hash };
+        let traffic = InputRef {
+            origin_offset,
+            payload_hash: pending.event.payload_hash,
+        };
         inputs.insert(InputPart::Traffic, traffic);
         DecisionEvidence {
             schema_version: SCHEMA_VERSION,

@@ -1,7 +1,7 @@
 //! What ends a decision worker.
 
 use crate::domain::ids::PlatformRunId;
-use crate::runtime::lease;
+use crate::runtime::{consumer, lease};
 use crate::substrate::{bus, db};
 
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,8 @@ pub enum Error {
     Lease(#[from] lease::Error),
     #[error(transparent)]
     Db(#[from] db::Error),
+    #[error(transparent)]
+    Commit(#[from] consumer::Error),
     #[error(transparent)]
     Bus(#[from] bus::Error),
     #[error("the stored position of {run} cannot be read: {cause}")]
@@ -22,15 +24,5 @@ pub enum Error {
 impl From<db::DriverError> for Error {
     fn from(error: db::DriverError) -> Error {
         Error::Db(error.into())
-    }
-}
-
-impl Error {
-    /// The database's part in it, where it had one.
-    pub(super) fn as_db(&self) -> Option<&db::Error> {
-        match self {
-            Error::Db(error) | Error::Lease(lease::Error::Db(error)) => Some(error),
-            _ => None,
-        }
     }
 }

@@ -48,7 +48,10 @@ pub(super) async fn read(client: &Client, flows: &[FlowKey]) -> Result<Vec<Found
         add_part(frames.entry(row.get(0)).or_default(), row)?;
     }
     let frame_of = |flow: &Digest| bound.get(flow).and_then(|frame| frames.get(frame));
-    Ok(flow_keys.iter().map(|flow| frame_of(flow).cloned().unwrap_or_default()).collect())
+    Ok(flow_keys
+        .iter()
+        .map(|flow| frame_of(flow).cloned().unwrap_or_default())
+        .collect())
 }
 
 fn add_part(found: &mut Found, row: &Row) -> Result<(), db::Error> {
@@ -67,13 +70,29 @@ fn add_part(found: &mut Found, row: &Row) -> Result<(), db::Error> {
             found.frame.flow_anchor = Some(part::<FlowAnchor>(payload_hash, payload)?);
             (InputPart::FlowAnchor, Stream::FlowAnchor)
         }
-        other => return Err(db::Error::form("frame part", &format!("part number {other}"))),
+        other => {
+            return Err(db::Error::form(
+                "frame part",
+                &format!("part number {other}"),
+            ));
+        }
     };
     let sequence_number: &str = row.get(5);
-    let sequence_number =
-        sequence_number.parse().map_err(|cause| db::Error::form("frame part", &cause))?;
-    let origin_offset = OriginOffset { stream, shard_id: ShardId(row.get(4)), sequence_number };
-    found.refs.insert(part, InputRef { origin_offset, payload_hash });
+    let sequence_number = sequence_number
+        .parse()
+        .map_err(|cause| db::Error::form("frame part", &cause))?;
+    let origin_offset = OriginOffset {
+        stream,
+        shard_id: ShardId(row.get(4)),
+        sequence_number,
+    };
+    found.refs.insert(
+        part,
+        InputRef {
+            origin_offset,
+            payload_hash,
+        },
+    );
     Ok(())
 }
 
@@ -83,5 +102,8 @@ fn part<T: serde::de::DeserializeOwned>(
 ) -> Result<FramePart<T>, db::Error> {
     let payload =
         serde_json::from_slice(payload).map_err(|cause| db::Error::form("frame part", &cause))?;
-    Ok(FramePart { payload_hash, payload })
+    Ok(FramePart {
+        payload_hash,
+        payload,
+    })
 }

@@ -23,14 +23,24 @@ impl RunPosition {
     /// A run begins at the tips that READY pins.
     pub(super) fn initial(run: &PlatformRunId, tips: &Basis) -> RunPosition {
         let traffic = format!("{}/", Stream::Traffic);
-        let pinned = tips.0.iter().filter(|(shard, _)| shard.starts_with(&traffic));
-        let basis = Basis(pinned.map(|(shard, at)| (shard.clone(), at.clone())).collect());
+        let pinned = tips
+            .0
+            .iter()
+            .filter(|(shard, _)| shard.starts_with(&traffic));
+        let basis = Basis(
+            pinned
+                .map(|(shard, at)| (shard.clone(), at.clone()))
+                .collect(),
+        );
         let ChainLink { seq, link } = ChainLink::genesis(run);
         RunPosition { basis, seq, link }
     }
 
     pub(super) fn chain(&self) -> ChainLink {
-        ChainLink { seq: self.seq, link: self.link }
+        ChainLink {
+            seq: self.seq,
+            link: self.link,
+        }
     }
 
     pub(super) fn extend(&mut self, chain: ChainLink) {
@@ -53,5 +63,7 @@ impl RunPosition {
 /// The basis in the text of a decision lease, for those who watch progress.
 #[must_use]
 pub fn basis_of(position: &str) -> Option<Basis> {
-    RunPosition::parse(position).ok().map(|position| position.basis)
+    RunPosition::parse(position)
+        .ok()
+        .map(|position| position.basis)
 }

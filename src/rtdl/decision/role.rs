@@ -56,7 +56,11 @@ struct Tended {
 impl Decision {
     #[must_use]
     pub fn create(options: Options, ground: Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
-        Arc::new(Decision { ground: ground.acting_as("svc:decision"), options, bundle })
+        Arc::new(Decision {
+            ground: ground.acting_as("svc:decision"),
+            options,
+            bundle,
+        })
     }
 
     pub fn start(self: &Arc<Self>, tasks: &mut Tasks) {
@@ -74,7 +78,9 @@ impl Decision {
                 return;
             }
             if !stop.is_cancelled()
-                && let Err(error) = self.look(&partitions, &mut tended, &mut workers, &stop).await
+                && let Err(error) = self
+                    .look(&partitions, &mut tended, &mut workers, &stop)
+                    .await
             {
                 tracing::warn!(error = %error, "runs could not be looked for; it tries again");
             }
@@ -147,11 +153,13 @@ impl Decision {
         let Some(lease) = key.take(client, &self.ground.holder, &initial).await? else {
             return Ok(None);
         };
-        let position = RunPosition::parse(&lease.position)
-            .map_err(|cause| Error::Position { run, cause: cause.to_string() })?;
+        let position = RunPosition::parse(&lease.position).map_err(|cause| Error::Position {
+            run,
+            cause: cause.to_string(),
+        })?;
         let mut context_scopes = BTreeSet::new();
         for (_, stream) in CONTEXT_GROUPS {
-            let shards = self.shards(*stream).await?;
+            let shards = self.shards(stream).await?;
             context_scopes.extend(shards.iter().map(ToString::to_string));
         }
         Ok(Some(Worker {
@@ -173,6 +181,12 @@ impl Decision {
 
     async fn shards(&self, stream: Stream) -> Result<Vec<ShardRef>, Error> {
         let shards = self.ground.bus.shards(stream).await?;
-        Ok(shards.into_iter().map(|shard| ShardRef { stream, shard_id: shard.shard_id }).collect())
+        Ok(shards
+            .into_iter()
+            .map(|shard| ShardRef {
+                stream,
+                shard_id: shard.shard_id,
+            })
+            .collect())
     }
 }

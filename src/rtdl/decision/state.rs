@@ -11,8 +11,8 @@ use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureState;
 use crate::rtdl::decision::Error;
-use crate::runtime::guard::{self, Guarded};
 use crate::runtime::ground::Ground;
+use crate::runtime::guard::{self, Guarded};
 use crate::substrate::bus::{ReadFrom, ReadLimit};
 
 pub(super) struct RunState {
@@ -58,7 +58,10 @@ impl RunState {
                     wait_max: std::time::Duration::ZERO,
                 };
                 let from = ReadFrom::Position(at.clone());
-                let read = ground.bus.read(shard.stream, &shard.shard_id, from, limit).await?;
+                let read = ground
+                    .bus
+                    .read(shard.stream, &shard.shard_id, from, limit)
+                    .await?;
                 let Some(last) = read.records.last() else {
                     return Err(Error::Position {
                         run: *run,

@@ -1,10 +1,15 @@
 //! What a worker writes: decisions by COPY, counts and quarantine by row, all in the transaction
 //! that moves its position.
 
+use async_trait::async_trait;
+
+use crate::contracts::groups::DECISION;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Outcome;
 use crate::rtdl::decision::batch::Decided;
+use crate::runtime::commit::Effects;
+use crate::runtime::consumer;
 use crate::runtime::guard::Refused;
 use crate::substrate::db::{self, Day, ToSql, Transaction, Type, copy_in};
 
@@ -12,7 +17,11 @@ const APPEND_DECISIONS: &str = include_str!("sql/append_decisions.sql");
 const APPEND_COUNT: &str = include_str!("sql/append_count.sql");
 const APPEND_QUARANTINE: &str = include_str!("sql/append_quarantine.sql");
 
-pub(super) const TABLES: &[&str] = &["dla.decision", "dla.decision_count", "rtdl.inlet_quarantine"];
+pub(super) const TABLES: &[&str] = &[
+    "dla.decision",
+    "dla.decision_count",
+    "rtdl.inlet_quarantine",
+];
 
 /// What one transaction of a worker counted: seen = decided + repeated + quarantined + other_runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +36,32 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn balance(&self) -> bool {
         self.seen == self.decided + self.repeated + self.quarantined + self.other_runs
+    }
+}
+
+/// What one commit of a worker holds.
+pub(super) struct Batch {
+    pub(super) key: CountKey,
+    pub(super) decided: Vec<Decided>,
+    pub(super) refused: Vec<Box<Refused>>,
+    pub(super) counts: Counts,
+    pub(super) now: Time,
+}
+
+#[async_trait]
+impl Effects for Batch {
+    fn group(&self) -> &'static str {
+        DECISION
+    }
+
+    async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
+        append_decisions(tx, &self.key.run, &self.decided).await?;
+        append_quarantine(tx, DECISION, &self.refused, self.now).await?;
+        // A batch of nothing but other runs' records counts nothing of this one.
+        if self.counts.seen > self.counts.other_runs {
+            append_count(tx, &self.key, &self.counts, self.now).await?;
+        }
+        Ok(())
     }
 }
 
@@ -47,7 +82,7 @@ const DECISION_TYPES: &[Type] = &[
     Type::TIMESTAMPTZ,
 ];
 
-pub(super) async fn append_decisions(
+async fn append_decisions(
     tx: &Transaction<'_>,
     run: &PlatformRunId,
     decided: &[Decided],
@@ -57,7 +92,11 @@ pub(super) async fn append_decisions(
     }
     let derived: Vec<(Day, &str, bool)> = decided.iter().map(derive).collect();
     // Collected before the await: a borrowing iterator held across it would not be Send.
-    let rows: Vec<Columns<'_>> = decided.iter().zip(&derived).map(|it| columns(run, it)).collect();
+    let rows: Vec<Columns<'_>> = decided
+        .iter()
+        .zip(&derived)
+        .map(|it| columns(run, it))
+        .collect();
     copy_in(tx, APPEND_DECISIONS, DECISION_TYPES, rows).await?;
     Ok(())
 }
@@ -87,7 +126,11 @@ fn columns<'a>(
 }
 
 fn derive(row: &Decided) -> (Day, &'static str, bool) {
-    (Day::of(row.decided_at), Outcome::as_str(row.outcome), !row.degraded.is_empty())
+    (
+        Day::of(row.decided_at),
+        Outcome::as_str(row.outcome),
+        !row.degraded.is_empty(),
+    )
 }
 
 /// Where a count row belongs: under which epoch, as the how-manieth batch.
@@ -99,7 +142,7 @@ pub(super) struct CountKey {
     pub(super) last_seq: i64,
 }
 
-pub(super) async fn append_count(
+async fn append_count(
     tx: &Transaction<'_>,
     key: &CountKey,
     counts: &Counts,
@@ -126,7 +169,7 @@ pub(super) async fn append_count(
     Ok(())
 }
 
-pub(super) async fn append_quarantine(
+async fn append_quarantine(
     tx: &Transaction<'_>,
     group: &str,
     refused: &[Box<Refused>],

@@ -24,11 +24,12 @@ use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
 use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::state::RunState;
-use crate::rtdl::decision::store::{self, CountKey, Counts};
+use crate::rtdl::decision::store::{Batch, CountKey, Counts};
 use crate::rtdl::decision::{Error, Options, watermark};
+use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
-use crate::runtime::lease::{Lease, Settled};
+use crate::runtime::lease::Lease;
 use crate::runtime::partitions::Partitions;
 use crate::substrate::bus::{BusRecord, ReadFrom, ReadLimit};
 use crate::substrate::db::Day;
@@ -109,8 +110,14 @@ impl Worker {
             bytes_max: self.options.batch_bytes_max,
             wait_max: READ_WAIT,
         };
-        let read = self.ground.bus.read(shard.stream, &shard.shard_id, from, limit).await?;
-        self.ground.counters.set_lag(DECISION, shard, read.behind_tip);
+        let read = self
+            .ground
+            .bus
+            .read(shard.stream, &shard.shard_id, from, limit)
+            .await?;
+        self.ground
+            .counters
+            .set_lag(DECISION, shard, read.behind_tip);
         if read.records.is_empty() {
             return Ok(0);
         }
@@ -118,7 +125,9 @@ impl Worker {
         let mut has_waited = false;
         while !items.is_empty() {
             let frames = self.decidable(&items, &mut has_waited, stop).await?;
-            let Some(frames) = frames else { return Ok(read.records.len()) };
+            let Some(frames) = frames else {
+                return Ok(read.records.len());
+            };
             self.decide_prefix(shard, &mut items, frames).await?;
         }
         Ok(read.records.len())
@@ -139,7 +148,10 @@ impl Worker {
     }
 
     fn is_ours(&self, refused: &Refused) -> bool {
-        let run = refused.event.as_ref().map(|event| event.envelope.platform_run_id);
+        let run = refused
+            .event
+            .as_ref()
+            .map(|event| event.envelope.platform_run_id);
         run == Some(*self.run())
     }
 
@@ -147,10 +159,19 @@ impl Worker {
         if guarded.event.envelope.platform_run_id != *self.run() {
             return Ok(Item::OtherRun);
         }
-        let decision_id = DecisionId::of(self.run(), EventClass::Traffic, &guarded.event.envelope.event_id);
+        let decision_id = DecisionId::of(
+            self.run(),
+            EventClass::Traffic,
+            &guarded.event.envelope.event_id,
+        );
         let event = match EventRecord::parse(&guarded.event) {
             Ok(event) => event,
-            Err(cause) => return Ok(Item::Refused(Box::new(unparsable(guarded, &cause.to_string())))),
+            Err(cause) => {
+                return Ok(Item::Refused(Box::new(unparsable(
+                    guarded,
+                    &cause.to_string(),
+                ))));
+            }
         };
         let state = self.warm(shard).await?;
         if !state.meet(&decision_id) {
@@ -169,10 +190,15 @@ impl Worker {
     async fn warm(&mut self, shard: &ShardRef) -> Result<&mut RunState, Error> {
         if self.state.is_none() {
             let (tips, basis) = (&self.ready.tips, &self.position.basis);
-            law!(L4, basis.position(shard).reaches(tips.position(shard)), "{shard} is behind its pinned tip");
+            law!(
+                L4,
+                basis.position(shard).reaches(tips.position(shard)),
+                "{shard} is behind its pinned tip"
+            );
             let run = self.ready.pins.platform_run_id;
             let rebuilt =
-                RunState::rebuild(&self.ground, &self.bundle, &run, tips, &self.shards, basis).await?;
+                RunState::rebuild(&self.ground, &self.bundle, &run, tips, &self.shards, basis)
+                    .await?;
             self.state = Some(rebuilt);
         }
         Ok(self.state.as_mut().expect("it was set above"))
@@ -186,15 +212,21 @@ impl Worker {
         has_waited: &mut bool,
         stop: &CancellationToken,
     ) -> Result<Option<VecDeque<Found>>, Error> {
-        let pending: Vec<(FlowKey, Time)> = items.iter().filter_map(|(_, item)| match item {
-            Item::Pending(pending) => {
-                let event = &pending.event;
-                let platform_run_id = event.pins.platform_run_id;
-                let key = FlowKey { platform_run_id, flow_id: event.flow_id.clone() };
-                Some((key, pending.admitted_at.plus_ms(self.options.join_wait_ms)))
-            }
-            _ => None,
-        }).collect();
+        let pending: Vec<(FlowKey, Time)> = items
+            .iter()
+            .filter_map(|(_, item)| match item {
+                Item::Pending(pending) => {
+                    let event = &pending.event;
+                    let platform_run_id = event.pins.platform_run_id;
+                    let key = FlowKey {
+                        platform_run_id,
+                        flow_id: event.flow_id.clone(),
+                    };
+                    Some((key, pending.admitted_at.plus_ms(self.options.join_wait_ms)))
+                }
+                _ => None,
+            })
+            .collect();
         let mut found = vec![Found::default(); pending.len()];
         let mut look_again = Duration::from_millis(2);
         loop {
@@ -212,7 +244,9 @@ impl Worker {
             }
             if !*has_waited {
                 *has_waited = true;
-                self.ground.counters.add(&self.ready.pins, Counter::JoinWaitCount, 1);
+                self.ground
+                    .counters
+                    .add(&self.ready.pins, Counter::JoinWaitCount, 1);
             }
             if stop.is_cancelled() {
                 return Ok(None);
@@ -254,9 +288,27 @@ impl Worker {
             counts.seen += 1;
             position.advance(shard, Position::After(number));
         }
-        law!(L11, counts.balance(), "a decision batch does not balance: {counts:?}");
-        self.commit(position, &decided, &refused, counts, now).await?;
-        self.count(&decided, counts);
+        law!(
+            L11,
+            counts.balance(),
+            "a decision batch does not balance: {counts:?}"
+        );
+        let (epoch, batch_no) = (self.lease.epoch, self.batch_no);
+        let key = CountKey {
+            run: *self.run(),
+            epoch,
+            batch_no,
+            last_seq: position.seq,
+        };
+        let batch = Batch {
+            key,
+            decided,
+            refused,
+            counts,
+            now,
+        };
+        self.commit(position, &batch).await?;
+        self.count(&batch.decided, counts);
         Ok(())
     }
 
@@ -273,37 +325,20 @@ impl Worker {
             stamps: &self.ground.stamps,
             shard,
         };
-        let state = self.state.as_mut().expect("a pending event warmed the memory");
+        let state = self
+            .state
+            .as_mut()
+            .expect("a pending event warmed the memory");
         deciding.decide(state, position, pending, found, now)
     }
 
-    /// Submits the same rows until they are in (L4); a lost reply is settled by the position row.
-    async fn commit(
-        &mut self,
-        position: RunPosition,
-        decided: &[Decided],
-        refused: &[Box<Refused>],
-        counts: Counts,
-        now: Time,
-    ) -> Result<(), Error> {
-        const ATTEMPTS_MAX: u32 = 20;
+    /// Commits what was decided with the position (L4).
+    async fn commit(&mut self, position: RunPosition, effects: &Batch) -> Result<(), Error> {
         let to = position.to_text();
-        let mut attempt = 0;
-        while let Err(error) = self.submit(&to, position.seq, decided, refused, counts, now).await {
-            let Some(cause) = error.as_db() else { return Err(error) };
-            attempt += 1;
-            if attempt >= ATTEMPTS_MAX || !(cause.is_retryable() || cause.outcome_unknown()) {
-                return Err(error);
-            }
-            tracing::warn!(run = %self.run(), attempt, error = %cause, "decision commit failed; settling");
-            tokio::time::sleep(Duration::from_millis(20 << attempt.min(6))).await;
-            if cause.outcome_unknown() {
-                let Ok(client) = self.ground.db.get().await else { continue };
-                if self.lease.settle(&client, &to).await? == Settled::Committed {
-                    break;
-                }
-            }
-        }
+        self.partitions
+            .ensure(&self.ground.db.get().await?, Day::of(effects.now))
+            .await?;
+        commit::commit(&self.ground, &self.lease, effects, &to, None).await?;
         self.lease.moved(to);
         self.position = position;
         self.batch_no += 1;
@@ -311,34 +346,14 @@ impl Worker {
         Ok(())
     }
 
-    async fn submit(
-        &self,
-        to: &str,
-        last_seq: i64,
-        decided: &[Decided],
-        refused: &[Box<Refused>],
-        counts: Counts,
-        now: Time,
-    ) -> Result<(), Error> {
-        let mut client = self.ground.db.get().await?;
-        self.partitions.ensure(&client, Day::of(now)).await?;
-        let tx = client.transaction().await?;
-        store::append_decisions(&tx, self.run(), decided).await?;
-        store::append_quarantine(&tx, DECISION, refused, now).await?;
-        if counts.seen > counts.other_runs {
-            let (epoch, batch_no) = (self.lease.epoch, self.batch_no);
-            let key = CountKey { run: *self.run(), epoch, batch_no, last_seq };
-            store::append_count(&tx, &key, &counts, now).await?;
-        }
-        self.lease.advance(&tx, to, None).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     fn count(&self, decided: &[Decided], counts: Counts) {
         let (counters, pins) = (&self.ground.counters, &self.ready.pins);
         counters.add(pins, Counter::DecisionEmitted, decided.len() as u64);
-        counters.add(pins, Counter::InletQuarantined, u64::from(counts.quarantined.unsigned_abs()));
+        counters.add(
+            pins,
+            Counter::InletQuarantined,
+            u64::from(counts.quarantined.unsigned_abs()),
+        );
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }
@@ -351,7 +366,9 @@ async fn look_up(
     pending: &[(FlowKey, Time)],
     found: &mut [Found],
 ) -> Result<(), Error> {
-    let open: Vec<usize> = (0..pending.len()).filter(|at| !found[*at].is_complete()).collect();
+    let open: Vec<usize> = (0..pending.len())
+        .filter(|at| !found[*at].is_complete())
+        .collect();
     if open.is_empty() {
         return Ok(());
     }

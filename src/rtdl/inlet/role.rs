@@ -51,7 +51,7 @@ impl Inlet {
             let (own, partitions) = (self.ground.clone(), partitions.clone());
             let group = Group {
                 name,
-                stream: *stream,
+                stream,
                 options: self.options.consumer,
                 handler: move |_: &ShardRef| {
                     handler::Inlet::new(own.clone(), name, partitions.clone())

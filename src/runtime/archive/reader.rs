@@ -103,7 +103,10 @@ impl ArchiveReader {
             let coverage = self.coverage().await?;
             let zero = Position::Start;
             let archived = |shard: &String| coverage.0.get(shard).unwrap_or(&zero);
-            let behind = wanted.0.iter().find(|(shard, position)| !archived(shard).reaches(position));
+            let behind = wanted
+                .0
+                .iter()
+                .find(|(shard, position)| !archived(shard).reaches(position));
             let Some((shard, position)) = behind else {
                 return Ok(());
             };

@@ -202,11 +202,11 @@ impl Root {
         open: &mut BinaryHeap<Reverse<String>>,
     ) -> io::Result<()> {
         // A prefix is text, not a path: only a legal one may touch the disk.
-        let is_legal = base.is_empty() || base.trim_end_matches('/').parse::<ObjectKey>().is_ok();
-        if !is_legal {
+        let dir = base.strip_suffix('/').unwrap_or(base);
+        if !base.is_empty() && dir.parse::<ObjectKey>().is_err() {
             return Ok(());
         }
-        let entries = match fs::read_dir(self.place.join(base)) {
+        let entries = match fs::read_dir(self.place.join(dir)) {
             Ok(entries) => entries,
             Err(error) if is_absence(&error) => return Ok(()),
             Err(error) => return Err(error),

@@ -59,12 +59,22 @@ impl Objects for Shelf {
         Ok(self.0.lock().unwrap().get(key).cloned())
     }
 
-    async fn get_range(&self, key: &ObjectKey, start: u64, end: u64) -> Result<Option<Bytes>, objects::Error> {
+    async fn get_range(
+        &self,
+        key: &ObjectKey,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Bytes>, objects::Error> {
         let body = self.get(key).await?;
         Ok(body.map(|it| it.slice(start as usize..end as usize)))
     }
 
-    async fn list(&self, _: &str, _: Option<&ObjectKey>, _: usize) -> Result<Vec<Listed>, objects::Error> {
+    async fn list(
+        &self,
+        _: &str,
+        _: Option<&ObjectKey>,
+        _: usize,
+    ) -> Result<Vec<Listed>, objects::Error> {
         Ok(Vec::new())
     }
 
@@ -95,14 +105,24 @@ impl Dataset {
 const ALL: Selection = Selection { limit: None };
 
 fn plan(mapping: &str, dataset: &Path, limit: Option<u64>) -> Result<Plan, Error> {
-    Plan::parse("mapping.yaml", mapping.to_owned(), dataset, Selection { limit })
+    Plan::parse(
+        "mapping.yaml",
+        mapping.to_owned(),
+        dataset,
+        Selection { limit },
+    )
 }
 
 async fn world(shelf: &Shelf, mapping: &str, dataset: &Path) -> Result<World, Error> {
     materialise(shelf, plan(mapping, dataset, None)?, |_, _| ()).await
 }
 
-async fn arrivals(shelf: &Arc<Shelf>, facts: &WorldFacts, from: i64, max: usize) -> Result<Vec<Arrival>, Error> {
+async fn arrivals(
+    shelf: &Arc<Shelf>,
+    facts: &WorldFacts,
+    from: i64,
+    max: usize,
+) -> Result<Vec<Arrival>, Error> {
     let mut reader = WorldReader::open(shelf.clone(), facts.clone(), from);
     let mut all = Vec::new();
     loop {
@@ -117,5 +137,7 @@ async fn arrivals(shelf: &Arc<Shelf>, facts: &WorldFacts, from: i64, max: usize)
 }
 
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/mappings").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("profiles/mappings")
+        .join(name)
 }

@@ -226,6 +226,11 @@ impl Log {
             .tree
             .drop_range::<[u8; 8], _>(dropped)
             .map_err(|source| io("trim")(source.into()))?;
+        // The store lets go of dropped tables when, after a later write, some table in memory is
+        // put away. The same fact again is that write, and the facts are the smallest table.
+        self.record(&front_fact(&shard.at), &value)
+            .and_then(|()| self.facts.rotate_memtable())
+            .map_err(io("trim"))?;
         Ok(oldest - extent.oldest)
     }
 

@@ -23,11 +23,13 @@ pub(super) struct Queued {
     pub(super) data: Bytes,
 }
 
+type Reply = oneshot::Sender<Result<Vec<u64>, Failure>>;
+
 /// The records of one put, and where their numbers go.
 #[derive(Debug)]
 pub(super) struct QueuedPut {
     pub(super) records: Vec<Queued>,
-    pub(super) reply: oneshot::Sender<Result<Vec<u64>, Failure>>,
+    pub(super) reply: Reply,
     /// This put's share of the queue's bytes, given back when it is answered.
     pub(super) room: OwnedSemaphorePermit,
 }
@@ -84,7 +86,7 @@ struct Batch {
     records: Vec<Queued>,
     n_bytes: usize,
     /// How many records each put has, and whom to tell.
-    puts: Vec<(usize, oneshot::Sender<Result<Vec<u64>, Failure>>)>,
+    puts: Vec<(usize, Reply)>,
     rooms: Vec<OwnedSemaphorePermit>,
 }
 
@@ -115,7 +117,7 @@ impl Batch {
                 Err(failure) => Err(failure.clone()),
             };
             // A caller that went away asked for no answer.
-            let _: Result<(), _> = reply.send(share);
+            drop(reply.send(share));
         }
     }
 }

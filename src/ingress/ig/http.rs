@@ -1,0 +1,167 @@
+//! The gate over HTTP: `POST /v1/events`, `GET /v1/receipts/{run}/{class}/{event_id}`.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+
+use crate::contracts::code::Code;
+use crate::contracts::problem::{self, Problem};
+use crate::contracts::verdict::{IngestAnswer, Verdict};
+use crate::domain::vocabulary::IngestResult;
+use crate::ingress::ig::body;
+use crate::ingress::ig::error::Error;
+use crate::ingress::ig::queue::Room;
+use crate::ingress::ig::receive::NoVerdicts;
+use crate::ingress::ig::role::Ig;
+
+pub(super) fn router(ig: Arc<Ig>) -> Router {
+    Router::new()
+        .route("/v1/events", post(events))
+        .route("/v1/receipts/{run}/{class}/{event_id}", get(receipt))
+        .with_state(ig)
+}
+
+async fn events(State(ig): State<Arc<Ig>>, headers: HeaderMap, body: Body) -> Response {
+    match answer(&ig, &headers, body).await {
+        Ok(results) => {
+            let in_flight = |it: &Verdict| it.result == IngestResult::PublishInFlight;
+            let status = match results.iter().any(in_flight) {
+                true => StatusCode::ACCEPTED,
+                false => StatusCode::OK,
+            };
+            json(status, &IngestAnswer { results })
+        }
+        Err(refused) => *refused,
+    }
+}
+
+async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>, Box<Response>> {
+    if ig.stopping.is_cancelled() {
+        return Err(overloaded(ig, StatusCode::SERVICE_UNAVAILABLE));
+    }
+    let (body, room) = read_body(ig, headers, body).await?;
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
+    let items = body::split(content_type, &body)
+        .map_err(|cause| refuse(400, Code::BodyUnreadable, cause.to_string()))?;
+    let limit = ig.options.events_per_request_max;
+    if items.len() > limit {
+        let detail = format!("{} events; events_per_request_max is {limit}", items.len());
+        return Err(refuse(413, Code::BodyTooLarge, detail));
+    }
+    let verdicts = ig.receive(&body, items, room).await;
+    verdicts.map_err(|refused| match refused {
+        NoVerdicts::Overloaded => overloaded(ig, StatusCode::TOO_MANY_REQUESTS),
+        NoVerdicts::Failed(error) => failed(ig, &error),
+    })
+}
+
+/// Reads the body, having room for each byte before it is read.
+async fn read_body(
+    ig: &Ig,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Room), Box<Response>> {
+    let limit = ig.options.body_bytes_max;
+    let too_large = |n_bytes: usize| {
+        let detail = format!("{n_bytes} bytes or more; body_bytes_max is {limit}");
+        refuse(413, Code::BodyTooLarge, detail)
+    };
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|it| it.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    if declared > limit {
+        return Err(too_large(declared));
+    }
+    let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
+    let mut room = ig.queue.enter(declared).map_err(full)?;
+    let mut read = BytesMut::with_capacity(declared);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|cause| {
+            refuse(
+                400,
+                Code::BodyUnreadable,
+                format!("the body broke off: {cause}"),
+            )
+        })?;
+        let n_bytes = read.len() + chunk.len();
+        if n_bytes > limit {
+            return Err(too_large(n_bytes));
+        }
+        let has_room = room.bytes.num_permits();
+        if n_bytes > has_room {
+            ig.queue.grow(&mut room, n_bytes - has_room).map_err(full)?;
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok((read.freeze(), room))
+}
+
+async fn receipt(
+    State(ig): State<Arc<Ig>>,
+    Path((run, class, event_id)): Path<(String, String, String)>,
+) -> Response {
+    let named = || {
+        Some((
+            FromStr::from_str(&run).ok()?,
+            FromStr::from_str(&class).ok()?,
+            FromStr::from_str(&event_id).ok()?,
+        ))
+    };
+    let Some((run, class, event_id)) = named() else {
+        let detail = "the path is not /v1/receipts/{run}/{class}/{event_id}";
+        return *refuse(404, Code::NotFound, detail.to_owned());
+    };
+    match ig.find_receipt(run, class, event_id).await {
+        Ok(Some(verdict)) => match verdict.receipt {
+            Some(receipt) => json(StatusCode::OK, &receipt),
+            None => json(StatusCode::ACCEPTED, &verdict),
+        },
+        Ok(None) => *refuse(404, Code::NotFound, "no such event was admitted".to_owned()),
+        Err(error) => *failed(&ig, &error),
+    }
+}
+
+fn json(status: StatusCode, body: &impl serde::Serialize) -> Response {
+    let body = serde_json::to_vec(body).expect("an answer is plain JSON");
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    (status, content_type, body).into_response()
+}
+
+fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
+    let body =
+        serde_json::to_vec(&Problem::new(status, code, detail)).expect("a problem is plain JSON");
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = [(header::CONTENT_TYPE, problem::CONTENT_TYPE)];
+    Box::new((status, content_type, body).into_response())
+}
+
+fn overloaded(ig: &Ig, status: StatusCode) -> Box<Response> {
+    let detail = match status {
+        StatusCode::SERVICE_UNAVAILABLE => "the gate is stopping",
+        _ => "the gate's queue is full or too slow",
+    };
+    let mut response = refuse(status.as_u16(), Code::Overloaded, detail.to_owned());
+    let after = HeaderValue::from(ig.options.retry_after_s);
+    response.headers_mut().insert(header::RETRY_AFTER, after);
+    response
+}
+
+fn failed(ig: &Ig, error: &Error) -> Box<Response> {
+    tracing::warn!(error = %error.chain(), "a request could not be answered");
+    let detail = "the gate could not answer; what it took is safe".to_owned();
+    let mut response = refuse(503, error.code(), detail);
+    let after = HeaderValue::from(ig.options.retry_after_s);
+    response.headers_mut().insert(header::RETRY_AFTER, after);
+    response
+}

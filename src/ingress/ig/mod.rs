@@ -1,0 +1,31 @@
+//! The Ingestion Gate: validates, tokenises, dedupes, publishes, receipts, quarantines (DESIGN §4).
+//!
+//! **Invariant:** every parsed envelope of a known run ends in exactly one of ADMITTED, DUPLICATE,
+//! QUARANTINED, or stays open; an answer never says more than what is durable (L1, L5).
+//! **Invariant:** one payload per (run, class, event id) is ever admitted; another is an anomaly (L3).
+//! **Invariant:** no card number in clear leaves the memory of a request.
+
+mod batch;
+mod body;
+mod error;
+mod http;
+mod item;
+mod pipeline;
+mod publish;
+mod quarantine;
+mod queue;
+mod receipts;
+mod receive;
+mod resolver;
+mod role;
+mod runs;
+mod settled;
+mod store;
+mod terminal;
+mod tokenise;
+mod validate;
+
+pub use error::Error;
+pub use quarantine::{Quarantined, quarantine_list, quarantine_show};
+pub use receipts::GROUP as RECEIPTS_GROUP;
+pub use role::{GROUP, Ig, Options};

@@ -1,0 +1,5 @@
+SELECT quarantine_id, batch_id, item, platform_run_id, event_class, event_id, payload_hash, code, detail, object_key, quarantined_at
+FROM ig.quarantine
+WHERE platform_run_id = $1 AND ($2::text IS NULL OR code = $2)
+ORDER BY quarantined_at DESC, batch_id DESC, item
+LIMIT $3

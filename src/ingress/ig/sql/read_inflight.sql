@@ -1,0 +1,1 @@
+SELECT records FROM runtime.inflight WHERE batch_id = $1
