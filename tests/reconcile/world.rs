@@ -87,11 +87,23 @@ pub(crate) fn pins(name: &str) -> Pins {
 }
 
 /// Payment `n` of a run, as one of its four events.
-pub(crate) fn event(pins: &Pins, class: EventClass, n: i64, batch_id: i64, amount: i64) -> AdmittedEvent {
+pub(crate) fn event(
+    pins: &Pins,
+    class: EventClass,
+    n: i64,
+    batch_id: i64,
+    amount: i64,
+) -> AdmittedEvent {
     let payload = match class {
-        EventClass::ArrivalEvent => json!({"merchant_id": "m", "arrival_seq": n, "kind": "payment"}),
-        EventClass::ArrivalEntities => json!({"merchant_id": "m", "arrival_seq": n, "customer_id": "c"}),
-        EventClass::FlowAnchor => json!({"flow_id": format!("f{n}"), "merchant_id": "m", "arrival_seq": n}),
+        EventClass::ArrivalEvent => {
+            json!({"merchant_id": "m", "arrival_seq": n, "kind": "payment"})
+        }
+        EventClass::ArrivalEntities => {
+            json!({"merchant_id": "m", "arrival_seq": n, "customer_id": "c"})
+        }
+        EventClass::FlowAnchor => {
+            json!({"flow_id": format!("f{n}"), "merchant_id": "m", "arrival_seq": n})
+        }
         EventClass::Traffic => json!({
             "flow_id": format!("f{n}"), "customer_id": "c", "merchant_id": "m",
             "amount_minor": amount, "currency": "EUR", "channel": "pos",
@@ -124,7 +136,11 @@ pub(crate) async fn world(flaw: Flaw) -> World {
     let dir = tempfile::tempdir().unwrap();
     let now: Time = "2025-06-01T12:00:00Z".parse().unwrap();
     let clock = SetClock::at(now);
-    let stream = |stream: &Stream| StreamOptions { stream: *stream, shards: 2, retention: None };
+    let stream = |stream: &Stream| StreamOptions {
+        stream: *stream,
+        shards: 2,
+        retention: None,
+    };
     let options = embedded::Options {
         streams: Stream::ALL.iter().map(stream).collect(),
         clock: Arc::new(clock.clone()),
@@ -151,7 +167,14 @@ pub(crate) async fn world(flaw: Flaw) -> World {
         },
         holder: "test".to_owned(),
     };
-    let world = World { db, ground, dir, pins: pins("a"), clock, now };
+    let world = World {
+        db,
+        ground,
+        dir,
+        pins: pins("a"),
+        clock,
+        now,
+    };
     world.fill(flaw).await;
     world
 }
@@ -162,7 +185,9 @@ impl World {
     }
 
     pub(crate) async fn reconcile(&self, options: Options) -> Reconciled {
-        reconcile(&self.ground, &self.run(), options, &|_, _| {}).await.unwrap()
+        reconcile(&self.ground, &self.run(), options, &|_, _| {})
+            .await
+            .unwrap()
     }
 
     /// The file of an object.
@@ -174,14 +199,21 @@ impl World {
 
     async fn fill(&self, flaw: Flaw) {
         let client = self.ground.db.get().await.unwrap();
-        Partitions::of(TABLES).ensure(&client, self.day()).await.unwrap();
+        Partitions::of(TABLES)
+            .ensure(&client, self.day())
+            .await
+            .unwrap();
         self.neighbour().await;
         self.begin(&client).await;
         let first = self.batch(&client, 1, &[1, 2]).await;
         self.neighbour().await;
         let second = self.batch(&client, 2, &[3]).await;
         // L5: a repeat is legal.
-        let again = &first.iter().find(|it| it.class == EventClass::Traffic).unwrap().event;
+        let again = &first
+            .iter()
+            .find(|it| it.class == EventClass::Traffic)
+            .unwrap()
+            .event;
         self.put(Stream::Traffic, "e1", json(again)).await;
         self.receipts(&client, 1, &first).await;
         self.receipts(&client, 2, &second).await;
@@ -203,8 +235,17 @@ impl World {
     }
 
     pub(crate) async fn put(&self, stream: Stream, key: &str, data: Bytes) -> OriginOffset {
-        let record = PutRecord { partition_key: key.to_owned(), data };
-        match self.ground.bus.put_records(stream, vec![record]).await.remove(0) {
+        let record = PutRecord {
+            partition_key: key.to_owned(),
+            data,
+        };
+        match self
+            .ground
+            .bus
+            .put_records(stream, vec![record])
+            .await
+            .remove(0)
+        {
             PutOutcome::Stored(at) => at,
             other => panic!("{other:?}"),
         }
@@ -215,7 +256,13 @@ impl World {
         for stream in Stream::ALL {
             for shard in self.ground.bus.shards(*stream).await.unwrap() {
                 let tip = self.ground.bus.tip(*stream, &shard.shard_id).await.unwrap();
-                tips.insert(ShardRef { stream: *stream, shard_id: shard.shard_id }, tip);
+                tips.insert(
+                    ShardRef {
+                        stream: *stream,
+                        shard_id: shard.shard_id,
+                    },
+                    tip,
+                );
             }
         }
         tips
@@ -228,7 +275,11 @@ impl World {
             pins: self.pins.clone(),
             run_facts_ref: "facts".to_owned(),
             run_facts_digest: Digest::of_bytes(b"facts"),
-            tips: Basis(tips.iter().map(|(shard, at)| (shard.to_string(), at.clone())).collect()),
+            tips: Basis(
+                tips.iter()
+                    .map(|(shard, at)| (shard.to_string(), at.clone()))
+                    .collect(),
+            ),
             actor: self.ground.actor.clone(),
             ready_at: self.now,
             stamps: self.ground.stamps.clone(),
@@ -260,9 +311,20 @@ impl World {
         for class in EventClass::ALL {
             for n in payments {
                 let event = event(&self.pins, *class, *n, batch_id, 100 * n);
-                let at = self.put(class.stream(), event.envelope.event_id.as_str(), json(&event)).await;
+                let at = self
+                    .put(
+                        class.stream(),
+                        event.envelope.event_id.as_str(),
+                        json(&event),
+                    )
+                    .await;
                 let item = i32::try_from(stored.len()).unwrap();
-                stored.push(Stored { event, class: *class, item, at });
+                stored.push(Stored {
+                    event,
+                    class: *class,
+                    item,
+                    at,
+                });
             }
         }
         let n = i32::try_from(stored.len()).unwrap();
@@ -311,7 +373,10 @@ impl World {
                 .unwrap();
         }
         let shards: Vec<&str> = stored.iter().map(|it| it.at.shard_id.0.as_str()).collect();
-        let numbers: Vec<&str> = stored.iter().map(|it| it.at.sequence_number.as_str()).collect();
+        let numbers: Vec<&str> = stored
+            .iter()
+            .map(|it| it.at.sequence_number.as_str())
+            .collect();
         client
             .execute(
                 "INSERT INTO ig.batch_terminal (day, batch_id, epoch, shard_ids, sequence_numbers, terminal_at)
@@ -344,7 +409,11 @@ impl World {
             serde_json::to_writer(&mut body, &receipt).unwrap();
             body.push(b'\n');
         }
-        let key = format!("{}/ig/receipts/{}/{batch_id}.ndjson", self.run(), self.day());
+        let key = format!(
+            "{}/ig/receipts/{}/{batch_id}.ndjson",
+            self.run(),
+            self.day()
+        );
         let hash = self.object(&key, body.into()).await;
         let n = i32::try_from(stored.len()).unwrap();
         client
@@ -360,7 +429,11 @@ impl World {
 
     async fn object(&self, key: &str, body: Bytes) -> Digest {
         let hash = Digest::of_bytes(&body);
-        self.ground.objects.put_new(&key.parse().unwrap(), body).await.unwrap();
+        self.ground
+            .objects
+            .put_new(&key.parse().unwrap(), body)
+            .await
+            .unwrap();
         hash
     }
 
@@ -405,8 +478,9 @@ impl World {
     async fn inlets(&self, client: &Client) {
         for (group, stream) in CONTEXT_GROUPS {
             for (shard, tip) in self.tips().await {
-                if shard.stream == *stream {
-                    self.lease(client, group, &shard.to_string(), &tip.to_string()).await;
+                if shard.stream == stream {
+                    self.lease(client, group, &shard.to_string(), &tip.to_string())
+                        .await;
                 }
             }
             client
@@ -414,7 +488,7 @@ impl World {
                     "INSERT INTO rtdl.inlet_count (day, group_name, stream, shard_id, first_sequence, last_sequence,
                          platform_run_id, seen, written, deduped, quarantined, counted_at, stamps)
                      VALUES ($1, $2, $3, 's', '1', '3', $4, 3, 3, 0, 0, $5, $6)",
-                    &[&self.day(), group, &stream.as_str(), &self.run(), &self.now, &STAMPS],
+                    &[&self.day(), &group, &stream.as_str(), &self.run(), &self.now, &STAMPS],
                 )
                 .await
                 .unwrap();
@@ -424,7 +498,8 @@ impl World {
     /// One segment a shard that holds anything of the run.
     async fn archive(&self, client: &Client) {
         for (shard, tip) in self.tips().await {
-            self.lease(client, ARCHIVE, &shard.to_string(), &tip.to_string()).await;
+            self.lease(client, ARCHIVE, &shard.to_string(), &tip.to_string())
+                .await;
             let mut rows = Vec::new();
             for record in self.records(&shard).await {
                 let (folder, head) = Head::of(shard.stream, &record.data);
@@ -432,14 +507,22 @@ impl World {
                     rows.push(Row { record, head });
                 }
             }
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+                continue;
+            };
             let number = |row: &Row| row.record.sequence_number.clone();
             let (first, last): (SequenceNumber, SequenceNumber) = (number(first), number(last));
             let content = archive::encode(&rows).unwrap();
             let hash = Digest::of_bytes(&content);
             let folder = Folder::Run(self.run());
-            let key = folder.segment_key(&shard, &first, &last, &hash).unwrap().to_string();
-            let (bytes, n) = (i64::try_from(content.len()).unwrap(), i32::try_from(rows.len()).unwrap());
+            let key = folder
+                .segment_key(&shard, &first, &last, &hash)
+                .unwrap()
+                .to_string();
+            let (bytes, n) = (
+                i64::try_from(content.len()).unwrap(),
+                i32::try_from(rows.len()).unwrap(),
+            );
             self.object(&key, content).await;
             client
                 .execute(
@@ -475,7 +558,10 @@ impl World {
             wait_max: std::time::Duration::ZERO,
         };
         let bus = &self.ground.bus;
-        bus.read(shard.stream, &shard.shard_id, from, limit).await.unwrap().records
+        bus.read(shard.stream, &shard.shard_id, from, limit)
+            .await
+            .unwrap()
+            .records
     }
 
     /// Three decisions in one chain, and the repeat that the worker met.
@@ -492,12 +578,18 @@ impl World {
             let event_id = format!("e{n}").parse().unwrap();
             let decision_id = DecisionId::of(&run, EventClass::Traffic, &event_id);
             let named = |it: &&Stored| it.event.envelope.event_id == event_id;
-            let mut inputs: BTreeMap<InputPart, InputRef> =
-                stored.iter().filter(named).map(|it| (part(it.class), input(it))).collect();
+            let mut inputs: BTreeMap<InputPart, InputRef> = stored
+                .iter()
+                .filter(named)
+                .map(|it| (part(it.class), input(it)))
+                .collect();
             if flaw == Flaw::EvidenceElsewhere && n == 2 {
                 let of_other = |it: &&Stored| it.class == EventClass::FlowAnchor && !named(it);
                 let other = stored.iter().find(of_other).unwrap();
-                inputs.get_mut(&InputPart::FlowAnchor).unwrap().origin_offset = other.at.clone();
+                inputs
+                    .get_mut(&InputPart::FlowAnchor)
+                    .unwrap()
+                    .origin_offset = other.at.clone();
             }
             let body = self.body(decision_id, &event_id, &inputs);
             let evidence = self.evidence(decision_id, inputs, &basis);
@@ -535,7 +627,8 @@ impl World {
             .await
             .unwrap();
         let position = json!({"basis": basis, "seq": chain.seq, "link": chain.link});
-        self.lease(client, DECISION, &run.to_string(), &position.to_string()).await;
+        self.lease(client, DECISION, &run.to_string(), &position.to_string())
+            .await;
     }
 
     fn body(
@@ -544,7 +637,9 @@ impl World {
         event_id: &fraudplat::domain::ids::EventId,
         inputs: &BTreeMap<InputPart, InputRef>,
     ) -> Vec<u8> {
-        let hashes = inputs.iter().map(|(part, input)| (*part, input.payload_hash));
+        let hashes = inputs
+            .iter()
+            .map(|(part, input)| (*part, input.payload_hash));
         let body = DecisionBody {
             schema_version: 1,
             decision_id,
