@@ -13,17 +13,29 @@ async fn every_statement_prepares() {
     let db = support::fresh_database().await;
     let client = db.app.get().await.unwrap();
     let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    assert!(files.len() > 30, "only {} statements were found", files.len());
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    assert!(
+        files.len() > 30,
+        "only {} statements were found",
+        files.len()
+    );
     let mut faults = Vec::new();
     for file in files {
         let sql = std::fs::read_to_string(&file).unwrap();
         // A COPY is no statement of the planner; the roles' own tests run it.
-        if sql.lines().any(|line| line.trim_start().starts_with("COPY ")) {
+        if sql
+            .lines()
+            .any(|line| line.trim_start().starts_with("COPY "))
+        {
             continue;
         }
         if let Err(error) = client.prepare(&sql).await {
-            let cause = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
+            let cause = error
+                .as_db_error()
+                .map_or_else(|| error.to_string(), ToString::to_string);
             faults.push(format!("{}: {cause}", file.display()));
         }
     }
