@@ -61,7 +61,9 @@ impl Writer {
         let (mut oldest, mut renewed) = (Instant::now(), Instant::now());
         let mut is_asked = false;
         loop {
-            let met = self.next(&shard, &read_to, &hold, oldest, is_asked, &stop).await?;
+            let met = self
+                .next(&shard, &read_to, &hold, oldest, is_asked, &stop)
+                .await?;
             let mut is_end = false;
             let is_due = match met {
                 Met::Stop => {
