@@ -217,10 +217,6 @@ impl Batches {
         self.lock().recent.get(&batch_id).cloned()
     }
 
-    pub(super) fn n_in_flight(&self) -> usize {
-        self.lock().in_flight.len()
-    }
-
     /// The batch once it is terminal; `None` when it is not by the deadline.
     pub(super) async fn wait(
         &self,

@@ -1,0 +1,184 @@
+//! Overload, the drain, and the limits of a whole body: refused with a problem, before memory grows.
+
+use fraudplat::contracts::code::Code;
+use fraudplat::ingress::ig::Options;
+use serde_json::Value;
+
+use crate::gate::{JSON, NDJSON, lab, lines, post, words};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_answers_429_and_takes_no_more() {
+    let lab = lab().await;
+    let options = Options {
+        queue_events_max: 200,
+        events_per_request_max: 100,
+        request_ms_max: 60_000,
+        ..Options::default()
+    };
+    let gate = lab.gate_with(options).await;
+    lab.bus.inner().hold();
+    let mut sending = tokio::task::JoinSet::new();
+    for request in 0..20 {
+        let events: Vec<Value> = (0..100)
+            .map(|n| lab.traffic(&format!("e{request}-{n}"), n))
+            .collect();
+        let (client, url, body) = (gate.client.clone(), gate.url.clone(), lines(&events));
+        sending.spawn(async move { post(&client, &url, NDJSON, body).await });
+    }
+    // While nothing leaves the gate, exactly two requests find room.
+    for _ in 0..18 {
+        let refused = sending.join_next().await.unwrap().unwrap();
+        assert_eq!(
+            (refused.status, refused.retry_after.as_deref()),
+            (429, Some("1"))
+        );
+        assert_eq!(refused.body["code"], "OVERLOADED");
+        assert_eq!(refused.content_type, "application/problem+json");
+    }
+    lab.bus.inner().release();
+    while let Some(taken) = sending.join_next().await {
+        let taken = taken.unwrap();
+        assert_eq!((taken.status, taken.results().len()), (200, 100));
+    }
+    // Room is given back.
+    let after = gate.send(&[lab.traffic("after", 1)]).await;
+    assert_eq!(words(&after), ["ADMITTED"]);
+    gate.drain().await;
+    assert_eq!(lab.balance().await.admitted, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_have_room_before_they_are_read() {
+    let lab = lab().await;
+    let options = Options {
+        queue_bytes_max: 10_000,
+        body_bytes_max: 10_000,
+        ..Options::default()
+    };
+    let gate = lab.gate_with(options).await;
+    lab.bus.inner().hold();
+    let (client, url) = (gate.client.clone(), gate.url.clone());
+    let body = lines(&[lab.traffic("a", 1)]) + &"\n".repeat(8_000);
+    let first = tokio::spawn(async move { post(&client, &url, NDJSON, body).await });
+    lab.bus.inner().is_reached().await;
+    let refused = gate.post(NDJSON, "\n".repeat(2_000)).await;
+    assert_eq!(refused.status, 429);
+    // Without a declared length, too.
+    let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>("\n".repeat(500)); 4]);
+    let refused = gate.post(NDJSON, reqwest::Body::wrap_stream(chunks)).await;
+    assert_eq!(refused.status, 429);
+    lab.bus.inner().release();
+    assert_eq!(first.await.unwrap().status, 200);
+    gate.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreadable_bodies_are_problems() {
+    let lab = lab().await;
+    let options = Options {
+        body_bytes_max: 4_000,
+        events_per_request_max: 3,
+        ..Options::default()
+    };
+    let gate = lab.gate_with(options).await;
+    let good = lab.traffic("a", 1).to_string();
+    let not_utf8 = [good.as_bytes(), b"\n\"\xff\""].concat();
+    let cases: [(&str, Vec<u8>, u16, Code, &str); 8] = [
+        (JSON, Vec::new(), 400, Code::BodyUnreadable, "empty"),
+        (
+            NDJSON,
+            b" \n \n".to_vec(),
+            400,
+            Code::BodyUnreadable,
+            "empty",
+        ),
+        (NDJSON, not_utf8, 400, Code::BodyUnreadable, "UTF-8"),
+        (
+            JSON,
+            format!("[{good},").into(),
+            400,
+            Code::BodyUnreadable,
+            "EOF",
+        ),
+        (
+            JSON,
+            format!("[{good}").into(),
+            400,
+            Code::BodyUnreadable,
+            "EOF",
+        ),
+        (JSON, b"{".to_vec(), 400, Code::BodyUnreadable, "EOF"),
+        (
+            NDJSON,
+            vec![b'\n'; 4_001],
+            413,
+            Code::BodyTooLarge,
+            "body_bytes_max is 4000",
+        ),
+        (
+            NDJSON,
+            b"1\n2\n3\n4".to_vec(),
+            413,
+            Code::BodyTooLarge,
+            "events_per_request_max is 3",
+        ),
+    ];
+    for (content_type, body, status, code, detail) in cases {
+        let answer = gate.post(content_type, body).await;
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (status, Some(code.as_str()))
+        );
+        assert!(
+            answer.body["detail"].as_str().unwrap().contains(detail),
+            "{answer:?}"
+        );
+        assert_eq!(answer.content_type, "application/problem+json");
+    }
+    gate.drain().await;
+    assert_eq!(lab.balance().await.received, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_finishes_what_is_queued_and_refuses_the_rest() {
+    let lab = lab().await;
+    let options = Options {
+        request_ms_max: 60_000,
+        ..Options::default()
+    };
+    let gate = lab.gate_with(options).await;
+    lab.bus.inner().hold();
+    let mut sending = tokio::task::JoinSet::new();
+    for request in 0..5 {
+        let (client, url) = (gate.client.clone(), gate.url.clone());
+        let body = lines(&[lab.traffic(&format!("e{request}"), 1)]);
+        sending.spawn(async move { post(&client, &url, NDJSON, body).await });
+    }
+    lab.bus.inner().is_reached().await;
+    assert!(gate.ig.is_ready());
+    let (client, url) = (gate.client.clone(), gate.url.clone());
+    let ig = gate.ig.clone();
+    let drain = tokio::spawn(gate.drain());
+    crate::gate::until(async || !ig.is_ready()).await;
+    let refused = post(&client, &url, NDJSON, lines(&[lab.traffic("late", 1)])).await;
+    assert_eq!(
+        (refused.status, refused.retry_after.as_deref()),
+        (503, Some("1"))
+    );
+    lab.bus.inner().release();
+    let mut n_admitted = 0;
+    while let Some(answer) = sending.join_next().await {
+        // One that had not reached the gate before the stop is refused.
+        let answer = answer.unwrap();
+        assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+        n_admitted += i64::from(answer.status == 200);
+    }
+    drain.await.unwrap();
+    assert!(n_admitted > 0);
+    assert_eq!(lab.balance().await.admitted, n_admitted);
+    let sql = "SELECT coalesce(sum(receipts_count), 0)::bigint FROM ig.receipt_segment";
+    assert_eq!(lab.number(sql, &[]).await, n_admitted);
+    // The leases are free at once.
+    let sql = "SELECT count(*) FROM runtime.lease WHERE expires_at >= now()";
+    assert_eq!(lab.number(sql, &[]).await, 0);
+}

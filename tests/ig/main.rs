@@ -1,0 +1,14 @@
+//! The gate over real HTTP, on a real Postgres, the embedded bus and local objects.
+
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+mod cards;
+mod gate;
+mod held_bus;
+mod limits;
+mod malformed;
+#[path = "../support/postgres.rs"]
+mod postgres;
+mod publish;
+mod receipts;
+mod repeats;
