@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod damage;
+mod log;
+mod objects;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod world;

@@ -5,30 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fraudplat::contracts::canonical;
-use fraudplat::contracts::decision::{
-    ChainLink, DecisionBody, DecisionEvidence, InputPart, InputRef, record_hash,
-};
 use fraudplat::contracts::envelope::{AdmittedEvent, Envelope};
-use fraudplat::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION};
+use fraudplat::contracts::groups::CONTEXT_GROUPS;
 use fraudplat::contracts::ready::Ready;
-use fraudplat::contracts::receipt::Receipt;
 use fraudplat::contracts::stamps::{Actor, Stamps};
 use fraudplat::domain::digest::Digest;
-use fraudplat::domain::ids::{DecisionId, ManifestFingerprint, PlatformRunId, ScenarioRunId};
+use fraudplat::domain::ids::{ManifestFingerprint, PlatformRunId, ScenarioRunId};
 use fraudplat::domain::keys::Pins;
-use fraudplat::domain::offset::{Basis, OriginOffset, Position, SequenceNumber, ShardRef};
+use fraudplat::domain::offset::{Basis, OriginOffset, Position, ShardRef};
 use fraudplat::domain::time::Time;
-use fraudplat::domain::vocabulary::{
-    Environment, EventClass, IngestResult, Mode, Outcome, Posture, SourceType, Stream,
-};
+use fraudplat::domain::vocabulary::{Environment, EventClass, Mode, SourceType, Stream};
 use fraudplat::governance::counters::Counters;
 use fraudplat::reconcile::{Options, Reconciled, reconcile};
-use fraudplat::runtime::archive::{self, Folder, Head, Row};
 use fraudplat::runtime::ground::Ground;
 use fraudplat::runtime::partitions::Partitions;
 use fraudplat::substrate::bus::embedded::{self, EmbeddedBus, StreamOptions};
-use fraudplat::substrate::bus::{BusRecord, PutOutcome, PutRecord, ReadFrom, ReadLimit};
+use fraudplat::substrate::bus::{PutOutcome, PutRecord};
 use fraudplat::substrate::clock::SetClock;
 use fraudplat::substrate::db::{Client, Day};
 use fraudplat::substrate::objects::local::LocalObjects;
@@ -48,7 +40,7 @@ const TABLES: &[&str] = &[
     "dla.decision",
     "dla.decision_count",
 ];
-const STAMPS: &str = "{}";
+pub(crate) const STAMPS: &str = "{}";
 
 /// What is wrong with a world from its beginning, where no later damage could be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +56,16 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) pins: Pins,
     pub(crate) clock: SetClock,
-    now: Time,
+    pub(crate) now: Time,
 }
 
 /// An admitted event and where it stands.
 #[derive(Clone)]
-struct Stored {
-    event: AdmittedEvent,
-    class: EventClass,
+pub(crate) struct Stored {
+    pub(crate) event: AdmittedEvent,
+    pub(crate) class: EventClass,
     item: i32,
-    at: OriginOffset,
+    pub(crate) at: OriginOffset,
 }
 
 pub(crate) fn pins(name: &str) -> Pins {
@@ -251,7 +243,7 @@ impl World {
         }
     }
 
-    async fn tips(&self) -> BTreeMap<ShardRef, Position> {
+    pub(crate) async fn tips(&self) -> BTreeMap<ShardRef, Position> {
         let mut tips = BTreeMap::new();
         for stream in Stream::ALL {
             for shard in self.ground.bus.shards(*stream).await.unwrap() {
@@ -388,82 +380,7 @@ impl World {
         stored
     }
 
-    /// One segment of receipts, its object before its row.
-    async fn receipts(&self, client: &Client, batch_id: i64, stored: &[Stored]) {
-        let mut body = Vec::new();
-        for it in stored {
-            let envelope = &it.event.envelope;
-            let receipt = Receipt {
-                schema_version: 1,
-                platform_run_id: envelope.platform_run_id,
-                event_class: it.class,
-                event_id: envelope.event_id.clone(),
-                result: IngestResult::Admitted,
-                payload_hash: it.event.payload_hash,
-                eb_ref: it.at.clone(),
-                batch_id,
-                admitted_at: self.now,
-                code: None,
-                stamps: self.ground.stamps.clone(),
-            };
-            serde_json::to_writer(&mut body, &receipt).unwrap();
-            body.push(b'\n');
-        }
-        let key = format!(
-            "{}/ig/receipts/{}/{batch_id}.ndjson",
-            self.run(),
-            self.day()
-        );
-        let hash = self.object(&key, body.into()).await;
-        let n = i32::try_from(stored.len()).unwrap();
-        client
-            .execute(
-                "INSERT INTO ig.receipt_segment (day, platform_run_id, gate_id, first_batch_id, last_batch_id,
-                     receipts_count, object_key, content_hash, written_at)
-                 VALUES ($1, $2, 'gate', $3, $3, $4, $5, $6, $7)",
-                &[&self.day(), &self.run(), &batch_id, &n, &key, &hash, &self.now],
-            )
-            .await
-            .unwrap();
-    }
-
-    async fn object(&self, key: &str, body: Bytes) -> Digest {
-        let hash = Digest::of_bytes(&body);
-        self.ground
-            .objects
-            .put_new(&key.parse().unwrap(), body)
-            .await
-            .unwrap();
-        hash
-    }
-
-    async fn quarantine(&self, client: &Client) {
-        let refused = event(&self.pins, EventClass::Traffic, 1, 2, 999);
-        let line = json!({
-            "item": 2, "code": "PAYLOAD_HASH_MISMATCH", "detail": "", "payload_hash": refused.payload_hash,
-            "envelope": refused.envelope,
-        });
-        let key = format!("{}/ig/quarantine/2.ndjson", self.run());
-        self.object(&key, format!("{line}\n").into()).await;
-        client
-            .execute(
-                "INSERT INTO ig.quarantine (day, quarantine_id, batch_id, item, platform_run_id, event_class, event_id,
-                     payload_hash, code, detail, object_key, quarantined_at)
-                 VALUES ($1, $2, 2, 2, $3, 'traffic', 'e1', $4, 'PAYLOAD_HASH_MISMATCH', '', $5, $6)",
-                &[
-                    &self.day(),
-                    &Digest::of_bytes(b"quarantined"),
-                    &self.run(),
-                    &refused.payload_hash,
-                    &key,
-                    &self.now,
-                ],
-            )
-            .await
-            .unwrap();
-    }
-
-    async fn lease(&self, client: &Client, group: &str, scope: &str, position: &str) {
+    pub(crate) async fn lease(&self, client: &Client, group: &str, scope: &str, position: &str) {
         client
             .execute(
                 "INSERT INTO runtime.lease (group_name, scope, epoch, holder, expires_at, position)
@@ -494,216 +411,10 @@ impl World {
                 .unwrap();
         }
     }
-
-    /// One segment a shard that holds anything of the run.
-    async fn archive(&self, client: &Client) {
-        for (shard, tip) in self.tips().await {
-            self.lease(client, ARCHIVE, &shard.to_string(), &tip.to_string())
-                .await;
-            let mut rows = Vec::new();
-            for record in self.records(&shard).await {
-                let (folder, head) = Head::of(shard.stream, &record.data);
-                if folder == Folder::Run(self.run()) {
-                    rows.push(Row { record, head });
-                }
-            }
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-                continue;
-            };
-            let number = |row: &Row| row.record.sequence_number.clone();
-            let (first, last): (SequenceNumber, SequenceNumber) = (number(first), number(last));
-            let content = archive::encode(&rows).unwrap();
-            let hash = Digest::of_bytes(&content);
-            let folder = Folder::Run(self.run());
-            let key = folder
-                .segment_key(&shard, &first, &last, &hash)
-                .unwrap()
-                .to_string();
-            let (bytes, n) = (
-                i64::try_from(content.len()).unwrap(),
-                i32::try_from(rows.len()).unwrap(),
-            );
-            self.object(&key, content).await;
-            client
-                .execute(
-                    "INSERT INTO rtdl.archive_segment (day, folder, platform_run_id, stream, shard_id, first_sequence,
-                         last_sequence, records_count, object_key, object_bytes, content_hash, archived_at, stamps)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-                    &[
-                        &self.day(),
-                        &folder.to_string(),
-                        &self.run(),
-                        &shard.stream.as_str(),
-                        &shard.shard_id.0,
-                        &first.as_str(),
-                        &last.as_str(),
-                        &n,
-                        &key,
-                        &bytes,
-                        &hash,
-                        &self.now,
-                        &STAMPS,
-                    ],
-                )
-                .await
-                .unwrap();
-        }
-    }
-
-    async fn records(&self, shard: &ShardRef) -> Vec<BusRecord> {
-        let from = ReadFrom::Position(Position::Start);
-        let limit = ReadLimit {
-            records_max: 1_000,
-            bytes_max: 1 << 20,
-            wait_max: std::time::Duration::ZERO,
-        };
-        let bus = &self.ground.bus;
-        bus.read(shard.stream, &shard.shard_id, from, limit)
-            .await
-            .unwrap()
-            .records
-    }
-
-    /// Three decisions in one chain, and the repeat that the worker met.
-    async fn decide(&self, client: &Client, stored: &[Stored], flaw: Flaw) {
-        let run = self.run();
-        let mut chain = ChainLink::genesis(&run);
-        let mut basis = Basis::default();
-        for (shard, tip) in self.tips().await {
-            if shard.stream == Stream::Traffic {
-                basis.advance(&shard, tip);
-            }
-        }
-        for n in 1..=3 {
-            let event_id = format!("e{n}").parse().unwrap();
-            let decision_id = DecisionId::of(&run, EventClass::Traffic, &event_id);
-            let named = |it: &&Stored| it.event.envelope.event_id == event_id;
-            let mut inputs: BTreeMap<InputPart, InputRef> = stored
-                .iter()
-                .filter(named)
-                .map(|it| (part(it.class), input(it)))
-                .collect();
-            if flaw == Flaw::EvidenceElsewhere && n == 2 {
-                let of_other = |it: &&Stored| it.class == EventClass::FlowAnchor && !named(it);
-                let other = stored.iter().find(of_other).unwrap();
-                inputs
-                    .get_mut(&InputPart::FlowAnchor)
-                    .unwrap()
-                    .origin_offset = other.at.clone();
-            }
-            let body = self.body(decision_id, &event_id, &inputs);
-            let evidence = self.evidence(decision_id, inputs, &basis);
-            let (body_hash, evidence_hash) = (record_hash(&body), record_hash(&evidence));
-            chain = chain.next(&body_hash, &evidence_hash);
-            client
-                .execute(
-                    "INSERT INTO dla.decision (day, platform_run_id, seq, decision_id, event_id, ts_utc, outcome,
-                         degraded, body, evidence, body_hash, evidence_hash, link, decided_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, 'APPROVE', false, $7, $8, $9, $10, $11, $6)",
-                    &[
-                        &self.day(),
-                        &run,
-                        &chain.seq,
-                        &decision_id,
-                        &event_id.as_str(),
-                        &self.now,
-                        &body,
-                        &evidence,
-                        &body_hash,
-                        &evidence_hash,
-                        &chain.link,
-                    ],
-                )
-                .await
-                .unwrap();
-        }
-        client
-            .execute(
-                "INSERT INTO dla.decision_count (day, platform_run_id, last_seq, epoch, batch_no, seen, decided,
-                     repeated, quarantined, other_runs, counted_at)
-                 VALUES ($1, $2, 3, 1, 1, 5, 3, 1, 0, 1, $3)",
-                &[&self.day(), &run, &self.now],
-            )
-            .await
-            .unwrap();
-        let position = json!({"basis": basis, "seq": chain.seq, "link": chain.link});
-        self.lease(client, DECISION, &run.to_string(), &position.to_string())
-            .await;
-    }
-
-    fn body(
-        &self,
-        decision_id: DecisionId,
-        event_id: &fraudplat::domain::ids::EventId,
-        inputs: &BTreeMap<InputPart, InputRef>,
-    ) -> Vec<u8> {
-        let hashes = inputs
-            .iter()
-            .map(|(part, input)| (*part, input.payload_hash));
-        let body = DecisionBody {
-            schema_version: 1,
-            decision_id,
-            pins: self.pins.clone(),
-            event_class: EventClass::Traffic,
-            event_id: event_id.clone(),
-            ts_utc: self.now,
-            inputs: hashes.collect(),
-            features: BTreeMap::new(),
-            rule_score: 0,
-            outcome: Outcome::Approve,
-            reasons: Vec::new(),
-            trace: Vec::new(),
-            degraded: Vec::new(),
-            posture: Posture::Normal,
-            bundle_slot: "primary".to_owned(),
-            bundle_digest: Digest::of_bytes(b"bundle"),
-            feature_set_digest: Digest::of_bytes(b"features"),
-        };
-        canonical::to_bytes(&body).unwrap()
-    }
-
-    fn evidence(
-        &self,
-        decision_id: DecisionId,
-        inputs: BTreeMap<InputPart, InputRef>,
-        basis: &Basis,
-    ) -> Vec<u8> {
-        let evidence = DecisionEvidence {
-            schema_version: 1,
-            decision_id,
-            inputs,
-            basis: basis.clone(),
-            join: BTreeMap::new(),
-            posture: Posture::Normal,
-            posture_reason: "none".to_owned(),
-            capabilities: Vec::new(),
-            admitted_at: self.now,
-            decided_at: self.now,
-            engine_rev: 1,
-            stamps: self.ground.stamps.clone(),
-        };
-        canonical::to_bytes(&evidence).unwrap()
-    }
 }
 
 pub(crate) fn json(event: &AdmittedEvent) -> Bytes {
     serde_json::to_vec(event).unwrap().into()
-}
-
-fn part(class: EventClass) -> InputPart {
-    match class {
-        EventClass::ArrivalEvent => InputPart::ArrivalEvent,
-        EventClass::ArrivalEntities => InputPart::ArrivalEntities,
-        EventClass::FlowAnchor => InputPart::FlowAnchor,
-        EventClass::Traffic => InputPart::Traffic,
-    }
-}
-
-fn input(stored: &Stored) -> InputRef {
-    InputRef {
-        origin_offset: stored.at.clone(),
-        payload_hash: stored.event.payload_hash,
-    }
 }
 
 /// Every file below.
