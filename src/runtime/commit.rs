@@ -75,8 +75,10 @@ async fn submit<E: Effects>(
 ) -> Result<(), Error> {
     let mut client = ground.db.get().await?;
     let tx = client.transaction().await?;
-    effects.write(&tx).await?;
+    // First, so that who lost the lease is refused before it waits on the rows of who has it, and
+    // a takeover waits until this is decided.
     lease.advance(&tx, to, watermark).await?;
+    effects.write(&tx).await?;
     tx.commit().await?;
     Ok(())
 }

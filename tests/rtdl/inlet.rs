@@ -18,9 +18,11 @@ const CLASSES: [(EventClass, Stream); 3] = [
 
 /// Everything that the join reads, in order.
 async fn projections(world: &World) -> Vec<String> {
-    let parts = "SELECT encode(frame_key, 'hex'), part::text, event_id, encode(payload_hash, 'hex'),
+    let parts =
+        "SELECT encode(frame_key, 'hex'), part::text, event_id, encode(payload_hash, 'hex'),
                  convert_from(payload, 'UTF8') FROM rtdl.frame_part ORDER BY 1, 2";
-    let flows = "SELECT encode(flow_key, 'hex'), encode(frame_key, 'hex'), encode(payload_hash, 'hex')
+    let flows =
+        "SELECT encode(flow_key, 'hex'), encode(frame_key, 'hex'), encode(payload_hash, 'hex')
                  FROM rtdl.flow_binding ORDER BY 1";
     let mut lines = world.lines(parts).await;
     lines.extend(world.lines(flows).await);
@@ -34,7 +36,9 @@ async fn frames_do_not_depend_on_order() {
     for is_reversed in [false, true] {
         let world = world().await;
         for (class, stream) in CLASSES {
-            let mut events: Vec<Bytes> = (1..=700).map(|seq| bytes(&context(&run, class, seq))).collect();
+            let mut events: Vec<Bytes> = (1..=700)
+                .map(|seq| bytes(&context(&run, class, seq)))
+                .collect();
             if is_reversed {
                 events.reverse();
             }
@@ -74,11 +78,23 @@ async fn a_row_says_what_stands_where() {
     let payload: serde_json::Value = serde_json::from_slice(row.get(3)).unwrap();
     assert_eq!(payload, event.envelope.payload);
     let place = (row.get::<_, &str>(4), row.get::<_, &str>(5));
-    assert_eq!(place, (offsets[0].shard_id.0.as_str(), offsets[0].sequence_number.as_str()));
-    assert_eq!(row.get::<_, fraudplat::domain::time::Time>(6), event.admitted_at);
+    assert_eq!(
+        place,
+        (
+            offsets[0].shard_id.0.as_str(),
+            offsets[0].sequence_number.as_str()
+        )
+    );
+    assert_eq!(
+        row.get::<_, fraudplat::domain::time::Time>(6),
+        event.admitted_at
+    );
     let sql = "SELECT frame_key, payload_hash FROM rtdl.flow_binding WHERE flow_key = $1";
     let row = client.query_one(sql, &[&flow.digest()]).await.unwrap();
-    assert_eq!((row.get(0), row.get(1)), (frame.digest(), event.payload_hash));
+    assert_eq!(
+        (row.get(0), row.get(1)),
+        (frame.digest(), event.payload_hash)
+    );
     let sql = "SELECT count(*) FROM runtime.lease WHERE watermark IS NOT NULL AND group_name LIKE 'context_%'";
     assert_eq!(world.number(sql).await, 6);
 }
@@ -89,21 +105,31 @@ async fn repeats_are_dropped_within_a_batch_and_later() {
     for _ in 0..2 {
         for (class, stream) in CLASSES {
             let event = |seq| bytes(&context(&run, class, seq));
-            world.put(stream, vec![event(1), event(2), event(1), event(1)]).await;
+            world
+                .put(stream, vec![event(1), event(2), event(1), event(1)])
+                .await;
         }
         world.run_inlets().await;
     }
     assert_eq!(world.counted().await, [24, 6, 18, 0]);
     assert_eq!(world.count(&run, Counter::InletDeduped), 18);
     assert_eq!(projections(&world).await.len(), 8);
-    assert_eq!(world.number("SELECT count(*) FROM governance.fact").await, 0);
+    assert_eq!(
+        world.number("SELECT count(*) FROM governance.fact").await,
+        0
+    );
 }
 
 /// Puts the batches one after the other and returns the quarantined event ids and facts.
-async fn conflict(batches: Vec<Vec<AdmittedEvent>>, stream: Stream) -> (World, Vec<String>, Vec<String>) {
+async fn conflict(
+    batches: Vec<Vec<AdmittedEvent>>,
+    stream: Stream,
+) -> (World, Vec<String>, Vec<String>) {
     let world = world().await;
     for batch in batches {
-        world.put_in_order(stream, batch.iter().map(bytes).collect()).await;
+        world
+            .put_in_order(stream, batch.iter().map(bytes).collect())
+            .await;
         world.run_inlets().await;
     }
     let sql = "SELECT event_id, code FROM rtdl.inlet_quarantine ORDER BY 1";
@@ -117,15 +143,28 @@ async fn conflict(batches: Vec<Vec<AdmittedEvent>>, stream: Stream) -> (World, V
 async fn another_payload_of_a_part_is_quarantined() {
     let run = pins("a");
     let part = |id: &str, country: &str| {
-        let payload = json!({"merchant_id": "m", "arrival_seq": 1, "kind": "payment", "country": country});
+        let payload =
+            json!({"merchant_id": "m", "arrival_seq": 1, "kind": "payment", "country": country});
         admitted(&run, EventClass::ArrivalEvent, id, payload)
     };
-    let batches = vec![vec![part("e1", "DE"), part("e2", "FR")], vec![part("e3", "IT"), part("e4", "DE")]];
+    let batches = vec![
+        vec![part("e1", "DE"), part("e2", "FR")],
+        vec![part("e3", "IT"), part("e4", "DE")],
+    ];
     let (world, quarantined, facts) = conflict(batches, Stream::ArrivalEvents).await;
-    assert_eq!(quarantined, ["e2 PAYLOAD_HASH_MISMATCH", "e3 PAYLOAD_HASH_MISMATCH"]);
-    assert_eq!(facts, ["PAYLOAD_HASH_MISMATCH e2", "PAYLOAD_HASH_MISMATCH e3"]);
+    assert_eq!(
+        quarantined,
+        ["e2 PAYLOAD_HASH_MISMATCH", "e3 PAYLOAD_HASH_MISMATCH"]
+    );
+    assert_eq!(
+        facts,
+        ["PAYLOAD_HASH_MISMATCH e2", "PAYLOAD_HASH_MISMATCH e3"]
+    );
     let stands = projections(&world).await;
-    assert!(stands.len() == 1 && stands[0].contains(" e1 ") && stands[0].contains("DE"), "{stands:?}");
+    assert!(
+        stands.len() == 1 && stands[0].contains(" e1 ") && stands[0].contains("DE"),
+        "{stands:?}"
+    );
     assert_eq!(world.counted().await, [4, 1, 1, 2]);
     assert_eq!(world.count(&run, Counter::InletQuarantined), 2);
     assert_eq!(world.count(&run, Counter::FlowbindingConflicts), 0);
@@ -147,12 +186,21 @@ async fn a_second_binding_is_a_conflict_and_leaves_no_half() {
     ];
     let (world, quarantined, facts) = conflict(batches, Stream::FlowAnchor).await;
     let expected = ["e2", "e3", "e4"];
-    assert_eq!(quarantined, expected.map(|id| format!("{id} FLOWBINDING_CONFLICT")));
-    assert_eq!(facts, expected.map(|id| format!("FLOWBINDING_CONFLICT {id}")));
+    assert_eq!(
+        quarantined,
+        expected.map(|id| format!("{id} FLOWBINDING_CONFLICT"))
+    );
+    assert_eq!(
+        facts,
+        expected.map(|id| format!("FLOWBINDING_CONFLICT {id}"))
+    );
     let sql = "SELECT p.event_id, convert_from(p.payload, 'UTF8') FROM rtdl.frame_part p
                JOIN rtdl.flow_binding b USING (frame_key, payload_hash) WHERE part = 3 ORDER BY 1";
     let bound = world.lines(sql).await;
-    assert!(bound.len() == 2 && bound[0].starts_with("e1 ") && bound[1].starts_with("e5 "), "{bound:?}");
+    assert!(
+        bound.len() == 2 && bound[0].starts_with("e1 ") && bound[1].starts_with("e5 "),
+        "{bound:?}"
+    );
     assert_eq!(projections(&world).await.len(), 4);
     assert_eq!(world.counted().await, [6, 2, 1, 3]);
     assert_eq!(world.count(&run, Counter::FlowbindingConflicts), 3);
@@ -179,7 +227,10 @@ async fn what_the_guard_refuses_is_quarantined_and_blocks_nothing() {
         Bytes::from_static(b"\xff\xfe"),
         bytes(&context(&run, EventClass::Traffic, 4)),
         bytes(&altered),
-        bytes(&unfit("e5", json!({"merchant_id": "m", "arrival_seq": "one"}))),
+        bytes(&unfit(
+            "e5",
+            json!({"merchant_id": "m", "arrival_seq": "one"}),
+        )),
         bytes(&strange),
         bytes(&good),
     ];
@@ -200,7 +251,10 @@ async fn what_the_guard_refuses_is_quarantined_and_blocks_nothing() {
     assert_eq!(world.count(&run, Counter::InletSeen), 5);
     let sql = "SELECT seen::bigint FROM rtdl.inlet_count WHERE platform_run_id = decode(repeat('00', 32), 'hex')";
     assert_eq!(world.number(sql).await, 2);
-    assert_eq!(world.lines("SELECT fact_type FROM governance.fact").await, ["PAYLOAD_HASH_MISMATCH"]);
+    assert_eq!(
+        world.lines("SELECT fact_type FROM governance.fact").await,
+        ["PAYLOAD_HASH_MISMATCH"]
+    );
     assert_eq!(projections(&world).await.len(), 1);
 }
 
@@ -208,7 +262,8 @@ async fn what_the_guard_refuses_is_quarantined_and_blocks_nothing() {
 async fn runs_share_a_stream_and_nothing_else() {
     let (world, runs) = (world().await, [pins("a"), pins("b")]);
     for (class, stream) in CLASSES {
-        let both = (1..=50).flat_map(|seq| runs.iter().map(move |run| bytes(&context(run, class, seq))));
+        let both =
+            (1..=50).flat_map(|seq| runs.iter().map(move |run| bytes(&context(run, class, seq))));
         world.put(stream, both.collect()).await;
     }
     world.run_inlets().await;

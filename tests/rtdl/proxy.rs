@@ -55,8 +55,14 @@ async fn pass(
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        let says_committed = buffer[..n].windows(COMMITTED.len()).any(|it| it == COMMITTED);
-        if says_committed && is_armed.as_ref().is_some_and(|it| it.swap(false, Ordering::SeqCst)) {
+        let says_committed = buffer[..n]
+            .windows(COMMITTED.len())
+            .any(|it| it == COMMITTED);
+        if says_committed
+            && is_armed
+                .as_ref()
+                .is_some_and(|it| it.swap(false, Ordering::SeqCst))
+        {
             return;
         }
         if to.write_all(&buffer[..n]).await.is_err() {

@@ -16,7 +16,7 @@ use fraudplat::rtdl::inlet::{Inlet, Options};
 use fraudplat::runtime::ground::Ground;
 use fraudplat::runtime::lease;
 use fraudplat::substrate::bus::embedded::{self, EmbeddedBus, StreamOptions};
-use fraudplat::substrate::bus::{Bus, PutOutcome, PutRecord};
+use fraudplat::substrate::bus::{PutOutcome, PutRecord};
 use fraudplat::substrate::clock::SystemClock;
 use fraudplat::substrate::objects::local::LocalObjects;
 use fraudplat::substrate::tasks::Tasks;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::postgres::{self, TestDb};
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
@@ -36,6 +36,8 @@ pub(crate) struct World {
 
 /// A world with two shards a stream.
 pub(crate) async fn world() -> World {
+    // What goes wrong in a task is said there only; `cargo test` shows it with the failed test.
+    drop(tracing_subscriber::fmt().with_test_writer().try_init());
     let db = postgres::fresh_database().await;
     let dir = tempfile::tempdir().unwrap();
     let stream = |stream: &Stream| StreamOptions {
@@ -109,7 +111,9 @@ pub(crate) fn admitted(run: &Pins, class: EventClass, id: &str, payload: Value) 
 /// Arrival `seq` of merchant `m`, as one of its three contexts or its traffic.
 pub(crate) fn context(run: &Pins, class: EventClass, seq: i64) -> AdmittedEvent {
     let payload = match class {
-        EventClass::ArrivalEvent => json!({"merchant_id": "m", "arrival_seq": seq, "kind": "payment"}),
+        EventClass::ArrivalEvent => {
+            json!({"merchant_id": "m", "arrival_seq": seq, "kind": "payment"})
+        }
         EventClass::ArrivalEntities => {
             json!({"merchant_id": "m", "arrival_seq": seq, "customer_id": format!("c{seq}")})
         }
@@ -140,7 +144,8 @@ impl World {
             partition_key: format!("key {at}"),
             data,
         };
-        self.put_keyed(stream, data.into_iter().enumerate().map(keyed).collect()).await
+        self.put_keyed(stream, data.into_iter().enumerate().map(keyed).collect())
+            .await
     }
 
     /// Puts records under one key: one shard, in order.
@@ -149,7 +154,8 @@ impl World {
             partition_key: "one".to_owned(),
             data,
         };
-        self.put_keyed(stream, data.into_iter().map(keyed).collect()).await
+        self.put_keyed(stream, data.into_iter().map(keyed).collect())
+            .await
     }
 
     async fn put_keyed(&self, stream: Stream, records: Vec<PutRecord>) -> Vec<OriginOffset> {
@@ -171,7 +177,13 @@ impl World {
             for shard in self.ground.bus.shards(*stream).await.unwrap() {
                 let tip = self.ground.bus.tip(*stream, &shard.shard_id).await.unwrap();
                 let shard_id: ShardId = shard.shard_id;
-                basis.advance(&ShardRef { stream: *stream, shard_id }, tip);
+                basis.advance(
+                    &ShardRef {
+                        stream: *stream,
+                        shard_id,
+                    },
+                    tip,
+                );
             }
         }
         basis
@@ -190,9 +202,13 @@ impl World {
     /// Waits until the context groups have committed up to `tips`.
     pub(crate) async fn until_read(&self, tips: &Basis) {
         eventually("the inlets read to the tip", async || {
-            let leases = lease::list(&self.ground.db.get().await.unwrap()).await.unwrap();
+            let leases = lease::list(&self.ground.db.get().await.unwrap())
+                .await
+                .unwrap();
             tips.0.iter().all(|(shard, tip)| {
-                let row = leases.iter().find(|row| row.key.scope == *shard && row.key.group != "archive");
+                let row = leases
+                    .iter()
+                    .find(|row| row.key.scope == *shard && row.key.group != "archive");
                 row.is_some_and(|row| row.position.parse::<Position>().unwrap().reaches(tip))
             })
         })
@@ -201,12 +217,28 @@ impl World {
 
     /// One number, asked as the owner, who may see everything.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
-        self.db.owner.get().await.unwrap().query_one(sql, &[]).await.unwrap().get(0)
+        self.db
+            .owner
+            .get()
+            .await
+            .unwrap()
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get(0)
     }
 
     /// Rows of text columns, joined by spaces.
     pub(crate) async fn lines(&self, sql: &str) -> Vec<String> {
-        let rows = self.db.owner.get().await.unwrap().query(sql, &[]).await.unwrap();
+        let rows = self
+            .db
+            .owner
+            .get()
+            .await
+            .unwrap()
+            .query(sql, &[])
+            .await
+            .unwrap();
         let line = |row: &fraudplat::substrate::db::Row| {
             let words: Vec<String> = (0..row.len()).map(|at| row.get(at)).collect();
             words.join(" ")
@@ -221,15 +253,19 @@ impl World {
     /// seen, written, deduped, quarantined of all `rtdl.inlet_count` rows.
     pub(crate) async fn counted(&self) -> [i64; 4] {
         let client = self.db.owner.get().await.unwrap();
-        let sql = "SELECT coalesce(sum(seen), 0), coalesce(sum(written), 0), coalesce(sum(deduped), 0),
+        let sql =
+            "SELECT coalesce(sum(seen), 0), coalesce(sum(written), 0), coalesce(sum(deduped), 0),
                    coalesce(sum(quarantined), 0) FROM rtdl.inlet_count";
         let row = client.query_one(sql, &[]).await.unwrap();
         [0, 1, 2, 3].map(|at| row.get(at))
     }
 }
 
-pub(crate) const CONTEXTS: [Stream; 3] =
-    [Stream::ArrivalEvents, Stream::ArrivalEntities, Stream::FlowAnchor];
+pub(crate) const CONTEXTS: [Stream; 3] = [
+    Stream::ArrivalEvents,
+    Stream::ArrivalEntities,
+    Stream::FlowAnchor,
+];
 
 /// Polls until the condition holds, and fails after the deadline.
 pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {

@@ -142,77 +142,71 @@ fn next(run: &PlatformRunId, example: &str) -> Vec<String> {
 }
 
 fn shown(report: &DemoReport) -> String {
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let rows = rows(report)
+        .into_iter()
+        .map(|(name, value)| vec![name.to_owned(), value]);
+    let next = report.next.join("\n  ");
+    format!(
+        "\n{}\n\nlook further:\n  {next}",
+        table(&["", ""], rows, &[])
+    )
+}
+
+fn rows(report: &DemoReport) -> Vec<(&'static str, String)> {
     let count = |outcome: &str| grouped(report.decisions.get(outcome).copied().unwrap_or_default());
+    let of = |some: i64, all: i64| format!("{} of {}", grouped(some), grouped(all));
     let (fraud, latency) = (&report.fraud, &report.latency_ms);
-    let rows = vec![
-        row("run", report.platform_run_id.to_string()),
-        row(
+    let speed = &report.throughput;
+    let balance = if report.reconciliation.balanced {
+        "balanced"
+    } else {
+        "NOT BALANCED"
+    };
+    let (compared, differ) = (report.replay.compared, report.replay.mismatched);
+    vec![
+        ("run", report.platform_run_id.to_string()),
+        (
             "events admitted",
-            format!(
-                "{} of {} sent",
-                grouped(report.events.admitted),
-                grouped(report.events.sent)
-            ),
+            format!("{} sent", of(report.events.admitted, report.events.sent)),
         ),
-        row("payments decided", count("total")),
-        row("  approve", count("APPROVE")),
-        row("  step up", count("STEP_UP")),
-        row("  review", count("REVIEW")),
-        row("  decline", count("DECLINE")),
-        row("  degraded", count("degraded")),
-        row(
+        ("payments decided", count("total")),
+        ("  approve", count("APPROVE")),
+        ("  step up", count("STEP_UP")),
+        ("  review", count("REVIEW")),
+        ("  decline", count("DECLINE")),
+        ("  degraded", count("degraded")),
+        (
             "throughput",
             format!(
                 "{:.0} payments/s over {:.1} s",
-                report.throughput.payments_per_s, report.throughput.wall_s
+                speed.payments_per_s, speed.wall_s
             ),
         ),
-        row(
+        (
             "admission → decision",
             format!(
                 "p50 {:.0} ms, p99 {:.0} ms (a backlog at full speed)",
                 latency.p50, latency.p99
             ),
         ),
-        row(
+        (
             "fraud",
-            format!(
-                "{} of {} payments caught",
-                grouped(fraud.caught),
-                grouped(fraud.count)
-            ),
+            format!("{} payments caught", of(fraud.caught, fraud.count)),
         ),
-        row(
+        (
             "  by value",
-            format!(
-                "{} of {} minor units",
-                grouped(fraud.caught_minor),
-                grouped(fraud.amount_minor)
-            ),
+            format!("{} minor units", of(fraud.caught_minor, fraud.amount_minor)),
         ),
-        row(
-            "reconciliation",
-            if report.reconciliation.balanced {
-                "balanced".to_owned()
-            } else {
-                "NOT BALANCED".to_owned()
-            },
-        ),
-        row(
+        ("reconciliation", balance.to_owned()),
+        (
             "replay",
             format!(
                 "{} recomputed, {} differ",
-                grouped(report.replay.compared),
-                grouped(report.replay.mismatched)
+                grouped(compared),
+                grouped(differ)
             ),
         ),
-    ];
-    format!(
-        "\n{}\n\nlook further:\n  {}",
-        table(&["", ""], rows, &[]),
-        report.next.join("\n  ")
-    )
+    ]
 }
 
 async fn serve(call: &Call) {

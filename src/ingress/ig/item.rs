@@ -432,6 +432,11 @@ mod tests {
             Code::ItemUnparsable,
             "payload.a.1.b: nested too deeply",
         );
+    }
+
+    #[test]
+    fn an_envelope_has_its_fields_and_no_other() {
+        let with = |from: &str, to: &str| good().replace(from, to);
         check(
             &with("\"s:1\"", "\"s 1\""),
             Code::ItemUnparsable,

@@ -12,7 +12,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::ManifestFingerprint;
 use crate::domain::time::Time;
 use crate::ingress::world::bind::{self, Arrivals};
-use crate::ingress::world::codec::{ARRIVALS_ROWS_MAX, ArrivalColumns, encode_truth};
+use crate::ingress::world::codec::{ARRIVALS_ROWS_MAX, ArrivalColumns, TruthRows};
 use crate::ingress::world::error::{Error, ROW_FAULTS_MAX, RowFault};
 use crate::ingress::world::field::Fault;
 use crate::ingress::world::order::{self, Place};
@@ -180,7 +180,7 @@ struct Filler<'s> {
     arrival_seqs: HashMap<String, i64>,
     columns: ArrivalColumns,
     arrivals: Vec<(Bytes, i64)>,
-    truths: Vec<Truth>,
+    truths: TruthRows,
     count: i64,
     payments: i64,
     range: Option<(Time, Time)>,
@@ -195,7 +195,7 @@ impl<'s> Filler<'s> {
             arrival_seqs: HashMap::new(),
             columns: ArrivalColumns::default(),
             arrivals: Vec::new(),
-            truths: Vec::new(),
+            truths: TruthRows::default(),
             count: 0,
             payments: 0,
             range: None,
@@ -303,15 +303,14 @@ impl<'s> Filler<'s> {
         let (Some((first_ts, last_ts)), 1..) = (self.range, self.payments) else {
             return Err(Error::NoPayments);
         };
-        // As it becomes known; what becomes known at once stays in the order of the payments.
-        self.truths.sort_by_key(|it| it.observed_time);
-        let truth = encode_truth(&self.truths).map_err(|cause| Error::Malformed {
+        let truths = self.truths.len() as i64;
+        let truth = self.truths.finish().map_err(|cause| Error::Malformed {
             key: "truth".to_owned(),
             cause,
         })?;
         let mut objects = Vec::new();
         let mut pinned = Vec::new();
-        let truth = (Bytes::from(truth), self.truths.len() as i64);
+        let truth = (Bytes::from(truth), truths);
         for (nth, (bytes, rows)) in self.arrivals.into_iter().chain([truth]).enumerate() {
             pinned.push(PinnedObject {
                 key: format!("worlds/{world}/arrivals-{nth:04}.parquet"),

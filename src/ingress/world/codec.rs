@@ -1,6 +1,7 @@
 //! Arrivals and truth as Parquet: one file, one row group, the same bytes for the same rows (the
 //! writer's own name and version are kept out of the file).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -13,7 +14,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::contracts::world::{Arrival, Entities, Payment, Truth};
+use crate::domain::ids::EventId;
 use crate::domain::time::Time;
+use crate::domain::vocabulary::LabelType;
 
 /// Rows of one arrivals object: about 10 MB, decoded by record batch.
 pub const ARRIVALS_ROWS_MAX: usize = 250_000;
@@ -99,24 +102,82 @@ impl ArrivalColumns {
     }
 }
 
-/// The Parquet bytes of the truth, in the order given.
-pub(crate) fn encode_truth(truths: &[Truth]) -> Result<Vec<u8>, String> {
-    let texts = |of: fn(&Truth) -> &str| -> ArrayRef {
-        Arc::new(truths.iter().map(of).map(Some).collect::<StringArray>())
-    };
-    let times = |of: fn(&Truth) -> Time| -> ArrayRef {
-        let micros: Vec<i64> = truths.iter().map(|it| of(it).micros()).collect();
-        Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
-    };
-    encode(vec![
-        ("event_id", texts(|it| it.event_id.as_str())),
-        ("label_type", texts(|it| it.label_type.as_str())),
-        ("value", texts(|it| &it.value)),
-        ("effective_time", times(|it| it.effective_time)),
-        ("observed_time", times(|it| it.observed_time)),
-        ("source", texts(|it| &it.source)),
-        ("scenario", texts(|it| &it.scenario)),
-    ])
+/// Truth while a world is built: its few words are kept once, for there is a row a payment.
+#[derive(Debug, Default)]
+pub(crate) struct TruthRows {
+    rows: Vec<TruthRow>,
+    words: Vec<String>,
+    known: HashMap<String, u32>,
+}
+
+#[derive(Debug)]
+struct TruthRow {
+    event_id: EventId,
+    label_type: LabelType,
+    effective_time: Time,
+    observed_time: Time,
+    value: u32,
+    source: u32,
+    scenario: u32,
+}
+
+impl TruthRows {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn push(&mut self, truth: Truth) {
+        let row = TruthRow {
+            event_id: truth.event_id,
+            label_type: truth.label_type,
+            effective_time: truth.effective_time,
+            observed_time: truth.observed_time,
+            value: self.word(truth.value),
+            source: self.word(truth.source),
+            scenario: self.word(truth.scenario),
+        };
+        self.rows.push(row);
+    }
+
+    fn word(&mut self, word: String) -> u32 {
+        if let Some(known) = self.known.get(&word) {
+            return *known;
+        }
+        // No more words than rows, of which there are fewer than 2^32.
+        let at = self.words.len() as u32;
+        self.words.push(word.clone());
+        self.known.insert(word, at);
+        at
+    }
+
+    /// The Parquet bytes, as it becomes known; what becomes known at once stays in the order in
+    /// which it was pushed.
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, String> {
+        self.rows.sort_by_key(|it| it.observed_time);
+        let (rows, words) = (&self.rows, &self.words);
+        let words = |of: fn(&TruthRow) -> u32| texts(rows, |it| &words[of(it) as usize]);
+        let times = |of: fn(&TruthRow) -> Time| -> ArrayRef {
+            let micros: Vec<i64> = self.rows.iter().map(|it| of(it).micros()).collect();
+            Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
+        };
+        encode(vec![
+            ("event_id", texts(rows, |it| it.event_id.as_str())),
+            ("label_type", texts(rows, |it| it.label_type.as_str())),
+            ("value", words(|it| it.value)),
+            ("effective_time", times(|it| it.effective_time)),
+            ("observed_time", times(|it| it.observed_time)),
+            ("source", words(|it| it.source)),
+            ("scenario", words(|it| it.scenario)),
+        ])
+    }
+}
+
+fn texts<'r>(rows: &'r [TruthRow], of: impl Fn(&'r TruthRow) -> &'r str) -> ArrayRef {
+    let mut texts = StringBuilder::new();
+    for row in rows {
+        texts.append_value(of(row));
+    }
+    Arc::new(texts.finish())
 }
 
 fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, String> {
@@ -242,7 +303,7 @@ pub(crate) fn arrivals_of(batch: &RecordBatch) -> Result<Vec<Arrival>, String> {
     Ok(arrivals)
 }
 
-/// Reads what [`encode_truth`] wrote.
+/// Reads what [`TruthRows`] wrote.
 pub(crate) fn truths_of(batch: &RecordBatch) -> Result<Vec<Truth>, String> {
     let columns = Columns(batch);
     let (event_id, label_type) = (columns.texts("event_id")?, columns.texts("label_type")?);

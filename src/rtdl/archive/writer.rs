@@ -61,7 +61,9 @@ impl Writer {
         let (mut oldest, mut renewed) = (Instant::now(), Instant::now());
         let mut is_asked = false;
         loop {
-            let met = self.next(&shard, &read_to, &hold, oldest, &stop).await?;
+            let met = self
+                .next(&shard, &read_to, &hold, oldest, is_asked, &stop)
+                .await?;
             let mut is_end = false;
             let is_due = match met {
                 Met::Stop => {
@@ -119,13 +121,15 @@ impl Writer {
         read_to: &Position,
         hold: &Hold,
         oldest: Instant,
+        is_asked: bool,
         stop: &CancellationToken,
     ) -> Result<Met, Error> {
         let left = self.options.hold_max().saturating_sub(oldest.elapsed());
-        let wait_max = if hold.is_empty() {
-            READ_WAIT
-        } else {
-            READ_WAIT.min(left)
+        let wait_max = match hold.is_empty() {
+            // Who asked gets an answer as soon as the tip is met.
+            _ if is_asked => Duration::ZERO,
+            true => READ_WAIT,
+            false => READ_WAIT.min(left),
         };
         let room = self.options.hold_records_max.saturating_sub(hold.len());
         let limit = ReadLimit {
@@ -137,7 +141,8 @@ impl Writer {
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(Met::Stop),
-            () = self.flush.asked() => Ok(Met::Asked),
+            // A bell that rings on and on must not keep the read from its end.
+            () = self.flush.asked(), if !is_asked => Ok(Met::Asked),
             read = self.ground.bus.read(shard.stream, &shard.shard_id, from, limit) => {
                 Ok(Met::Read(read?))
             }

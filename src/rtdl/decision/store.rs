@@ -43,7 +43,7 @@ impl Counts {
 pub(super) struct Batch {
     pub(super) key: CountKey,
     pub(super) decided: Vec<Decided>,
-    pub(super) refused: Vec<Box<Refused>>,
+    pub(super) refused: Vec<Refused>,
     pub(super) counts: Counts,
     pub(super) now: Time,
 }
@@ -172,7 +172,7 @@ async fn append_count(
 async fn append_quarantine(
     tx: &Transaction<'_>,
     group: &str,
-    refused: &[Box<Refused>],
+    refused: &[Refused],
     now: Time,
 ) -> Result<(), db::Error> {
     for refusal in refused {

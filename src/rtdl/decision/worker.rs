@@ -279,7 +279,7 @@ impl Worker {
                     counts.decided += 1;
                 }
                 Item::Refused(refusal) => {
-                    refused.push(refusal);
+                    refused.push(*refusal);
                     counts.quarantined += 1;
                 }
                 Item::Repeated => counts.repeated += 1,

@@ -40,7 +40,7 @@ pub(super) struct Prepared {
     first: String,
     last: String,
     entries: Vec<Entry>,
-    refused: Vec<Box<Refused>>,
+    refused: Vec<Refused>,
     /// What the last write found; it stands if the commit does.
     found: Mutex<Vec<Verdict>>,
 }
@@ -74,7 +74,7 @@ impl Inlet {
             };
             match read {
                 Ok(entry) => entries.push(entry),
-                Err(it) => refused.push(it),
+                Err(it) => refused.push(*it),
             }
         }
         let stamps = &self.ground.stamps;

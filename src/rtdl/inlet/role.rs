@@ -44,6 +44,12 @@ impl Inlet {
         }
     }
 
+    /// What one shard of one of the context groups is consumed with.
+    #[must_use]
+    pub fn handler(&self, group: &'static str) -> impl consumer::Handler + use<> {
+        handler::Inlet::new(self.ground.clone(), group, Partitions::of(TABLES))
+    }
+
     /// Starts the groups. Stopped, each finishes the batch in hand and releases its leases.
     pub fn start(&self, tasks: &mut Tasks) {
         let partitions = Partitions::of(TABLES);

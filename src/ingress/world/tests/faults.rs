@@ -54,96 +54,105 @@ fn check(error: Error, expect: (u64, u64, &str, &str)) {
     assert!(!finding.snippet.is_empty(), "{error}");
 }
 
+/// (what is replaced, by what, (line, column, a part of the message, a part of the suggestion)).
+type MappingCase = (
+    &'static str,
+    &'static str,
+    (u64, u64, &'static str, &'static str),
+);
+
+const MAPPING_CASES: &[MappingCase] = &[
+    (
+        "order_by",
+        "oder_by",
+        (2, 31, "unknown key `oder_by`", "did you mean `order_by`?"),
+    ),
+    (
+        "device_id:",
+        "devise_id:",
+        (7, 42, "unknown key `devise_id`", "`device_id`"),
+    ),
+    (
+        "{col: amount,",
+        "{col: amuont,",
+        (8, 23, "no column `amuont`", "did you mean `amount`?"),
+    ),
+    (
+        "\"m{shop}\"",
+        "\"m{store}\"",
+        (6, 16, "no column `store`", "there are: id, time"),
+    ),
+    (
+        "row_id: id",
+        "row_id: ident",
+        (4, 11, "no column `ident`", ""),
+    ),
+    (
+        "[time, id]",
+        "[time, ident]",
+        (2, 48, "no column `ident`", ""),
+    ),
+    (
+        "\"m{shop}\"",
+        "\"m{shop\"",
+        (6, 16, "does not close it", ""),
+    ),
+    ("scale: 2", "scale: two", (8, 38, "a whole number", "")),
+    ("scale: 2", "scale: 10", (8, 38, "0 to 9", "")),
+    (
+        "half_even",
+        "half_up",
+        (8, 48, "unknown word `half_up`", ""),
+    ),
+    ("zone: UTC", "zone: CET", (5, 19, "unknown word `CET`", "")),
+    (
+        "{col: time, zone: UTC}",
+        "{col: time, format: \"%H:%M\"}",
+        (5, 7, "whole date", ""),
+    ),
+    ("7d", "7 days", (14, 21, "`7 days` is no period", "")),
+    (
+        "observed_after: 7d",
+        "source: bank",
+        (12, 17, "observed_after a period", ""),
+    ),
+    (
+        "fraud_disposition",
+        "fraud_dispositoin",
+        (12, 17, "unknown word", "did you mean `fraud_disposition`?"),
+    ),
+    (
+        "CONFIRMED_FRAUD",
+        "FRAUD",
+        (13, 12, "`FRAUD`: fraud_disposition is one of", ""),
+    ),
+    (
+        "const: EUR",
+        "const: Euro",
+        (9, 13, "`Euro`: a currency", ""),
+    ),
+    (
+        "web: ecom",
+        "web: online",
+        (10, 12, "`online`: a channel is one of", ""),
+    ),
+    (
+        "customer_id: \"c{customer}\", ",
+        "",
+        (7, 13, "needs its customer_id", ""),
+    ),
+    (
+        "files: [\"shop.csv\"]",
+        "files: [\"../shop.csv\"]",
+        (2, 18, "below the dataset", ""),
+    ),
+    ("shop-v1", "shop v1", (1, 10, "a mapping's name", "")),
+];
+
 #[tokio::test]
 async fn a_mapping_is_refused_with_line_column_and_suggestion() {
-    for (from, to, expect) in [
-        (
-            "order_by",
-            "oder_by",
-            (2, 31, "unknown key `oder_by`", "did you mean `order_by`?"),
-        ),
-        (
-            "device_id:",
-            "devise_id:",
-            (7, 42, "unknown key `devise_id`", "`device_id`"),
-        ),
-        (
-            "{col: amount,",
-            "{col: amuont,",
-            (8, 23, "no column `amuont`", "did you mean `amount`?"),
-        ),
-        (
-            "\"m{shop}\"",
-            "\"m{store}\"",
-            (6, 16, "no column `store`", "there are: id, time"),
-        ),
-        (
-            "row_id: id",
-            "row_id: ident",
-            (4, 11, "no column `ident`", ""),
-        ),
-        (
-            "[time, id]",
-            "[time, ident]",
-            (2, 48, "no column `ident`", ""),
-        ),
-        (
-            "\"m{shop}\"",
-            "\"m{shop\"",
-            (6, 16, "does not close it", ""),
-        ),
-        ("scale: 2", "scale: two", (8, 38, "a whole number", "")),
-        ("scale: 2", "scale: 10", (8, 38, "0 to 9", "")),
-        (
-            "half_even",
-            "half_up",
-            (8, 48, "unknown word `half_up`", ""),
-        ),
-        ("zone: UTC", "zone: CET", (5, 19, "unknown word `CET`", "")),
-        (
-            "{col: time, zone: UTC}",
-            "{col: time, format: \"%H:%M\"}",
-            (5, 7, "whole date", ""),
-        ),
-        ("7d", "7 days", (14, 21, "`7 days` is no period", "")),
-        (
-            "observed_after: 7d",
-            "source: bank",
-            (12, 17, "observed_after a period", ""),
-        ),
-        (
-            "fraud_disposition",
-            "fraud_dispositoin",
-            (12, 17, "unknown word", "did you mean `fraud_disposition`?"),
-        ),
-        (
-            "CONFIRMED_FRAUD",
-            "FRAUD",
-            (13, 12, "`FRAUD`: fraud_disposition is one of", ""),
-        ),
-        (
-            "const: EUR",
-            "const: Euro",
-            (9, 13, "`Euro`: a currency", ""),
-        ),
-        (
-            "web: ecom",
-            "web: online",
-            (10, 12, "`online`: a channel is one of", ""),
-        ),
-        (
-            "customer_id: \"c{customer}\", ",
-            "",
-            (7, 13, "needs its customer_id", ""),
-        ),
-        (
-            "files: [\"shop.csv\"]",
-            "files: [\"../shop.csv\"]",
-            (2, 18, "below the dataset", ""),
-        ),
-        ("shop-v1", "shop v1", (1, 10, "a mapping's name", "")),
-    ] {
-        check(mapping_error(from, to).await, expect);
+    for (from, to, expect) in MAPPING_CASES {
+        check(mapping_error(from, to).await, *expect);
     }
 }
 
@@ -170,67 +179,70 @@ async fn all_findings_of_the_columns_are_shown_at_once() {
     assert_eq!(lines, [6, 7]);
 }
 
+/// (the row, its faulty column, a part of the message, the line of the mapping).
+const ROW_CASES: &[(&str, &str, &str, u64)] = &[
+    (
+        "1,2025-01-01T10:00:00Z,,3,d1,1,card,0\n",
+        "shop",
+        "a value is needed",
+        6,
+    ),
+    (
+        "1,2025-01-01T10:00:00Z,7,,d1,1,card,0\n",
+        "customer",
+        "a value is needed",
+        7,
+    ),
+    ("1,yesterday,7,3,d1,1,card,0\n", "time", "RFC 3339", 5),
+    ("1,,7,3,d1,1,card,0\n", "time", "a time is needed", 5),
+    (
+        "1,2025-01-01T10:00:00Z,7,3,d1,-0.01,card,0\n",
+        "amount",
+        "not negative",
+        8,
+    ),
+    (
+        "1,2025-01-01T10:00:00Z,7,3,d1,,card,0\n",
+        "amount",
+        "an amount is needed",
+        8,
+    ),
+    (
+        "1,2025-01-01T10:00:00Z,7,3,d1,1,cash,0\n",
+        "how",
+        "the map has only card, web",
+        10,
+    ),
+    (
+        "1,2025-01-01T10:00:00Z,7,3,d1,1,card,2\n",
+        "fraud",
+        "the map has only 0, 1",
+        13,
+    ),
+    (
+        "1,2025-01-01T10:00:00Z,7,3,a b,1,card,0\n",
+        "device",
+        "without spaces",
+        7,
+    ),
+    (
+        "2,2025-01-01T10:00:00Z,7,3,d1,1,card,0\n",
+        "id",
+        "the id is that of row 2 of shop.csv",
+        4,
+    ),
+    (
+        ",2025-01-01T10:00:00Z,7,3,d1,1,card,0\n",
+        "id",
+        "a value is needed",
+        4,
+    ),
+];
+
 #[tokio::test]
 async fn a_bad_row_is_named_and_nothing_is_written() {
     let good = "2,2025-01-01T10:00:01Z,7,3,,0,web,\n";
-    for (row, column, message, line) in [
-        (
-            "1,2025-01-01T10:00:00Z,,3,d1,1,card,0\n",
-            "shop",
-            "a value is needed",
-            6,
-        ),
-        (
-            "1,2025-01-01T10:00:00Z,7,,d1,1,card,0\n",
-            "customer",
-            "a value is needed",
-            7,
-        ),
-        ("1,yesterday,7,3,d1,1,card,0\n", "time", "RFC 3339", 5),
-        ("1,,7,3,d1,1,card,0\n", "time", "a time is needed", 5),
-        (
-            "1,2025-01-01T10:00:00Z,7,3,d1,-0.01,card,0\n",
-            "amount",
-            "not negative",
-            8,
-        ),
-        (
-            "1,2025-01-01T10:00:00Z,7,3,d1,,card,0\n",
-            "amount",
-            "an amount is needed",
-            8,
-        ),
-        (
-            "1,2025-01-01T10:00:00Z,7,3,d1,1,cash,0\n",
-            "how",
-            "the map has only card, web",
-            10,
-        ),
-        (
-            "1,2025-01-01T10:00:00Z,7,3,d1,1,card,2\n",
-            "fraud",
-            "the map has only 0, 1",
-            13,
-        ),
-        (
-            "1,2025-01-01T10:00:00Z,7,3,a b,1,card,0\n",
-            "device",
-            "without spaces",
-            7,
-        ),
-        (
-            "2,2025-01-01T10:00:00Z,7,3,d1,1,card,0\n",
-            "id",
-            "the id is that of row 2 of shop.csv",
-            4,
-        ),
-        (
-            ",2025-01-01T10:00:00Z,7,3,d1,1,card,0\n",
-            "id",
-            "a value is needed",
-            4,
-        ),
-    ] {
+    for (row, column, message, line) in ROW_CASES {
         // The bad row comes last in the file and, but for the duplicate, first in time.
         let row = row.replace("2,2025-01-01T10:00:00Z", "2,2025-01-01T10:00:02Z");
         let data = Dataset::new(&[("shop.csv", &format!("{HEADER}9{}{good}{row}", &ROW[1..]))]);
@@ -245,7 +257,7 @@ async fn a_bad_row_is_named_and_nothing_is_written() {
         assert_eq!((fault.file.as_str(), fault.row), ("shop.csv", 3), "{fault}");
         assert_eq!(
             (fault.column.as_str(), fault.mapping_line),
-            (column, line),
+            (*column, *line),
             "{fault}"
         );
         assert!(fault.message.contains(message), "{fault}");
