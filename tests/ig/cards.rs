@@ -38,7 +38,7 @@ pub(crate) fn capture_log() {
             .with_ansi(false)
             .with_writer(|| Log)
             .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
+        drop(tracing::subscriber::set_global_default(subscriber));
     });
 }
 

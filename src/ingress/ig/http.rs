@@ -22,6 +22,9 @@ use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
 
+/// A verdict with its receipt is about this long.
+pub(super) const VERDICT_BYTES: usize = 900;
+
 pub(super) fn router(ig: Arc<Ig>) -> Router {
     Router::new()
         .route("/v1/events", post(events))
@@ -37,7 +40,8 @@ async fn events(State(ig): State<Arc<Ig>>, headers: HeaderMap, body: Body) -> Re
                 true => StatusCode::ACCEPTED,
                 false => StatusCode::OK,
             };
-            json(status, &IngestAnswer { results })
+            let size = results.len() * VERDICT_BYTES + 64;
+            json(status, &IngestAnswer { results }, size)
         }
         Err(refused) => *refused,
     }
@@ -124,16 +128,18 @@ async fn receipt(
     };
     match ig.find_receipt(run, class, event_id).await {
         Ok(Some(verdict)) => match verdict.receipt {
-            Some(receipt) => json(StatusCode::OK, &receipt),
-            None => json(StatusCode::ACCEPTED, &verdict),
+            Some(receipt) => json(StatusCode::OK, &receipt, VERDICT_BYTES),
+            None => json(StatusCode::ACCEPTED, &verdict, VERDICT_BYTES),
         },
         Ok(None) => *refuse(404, Code::NotFound, "no such event was admitted".to_owned()),
         Err(error) => *failed(&ig, &error),
     }
 }
 
-fn json(status: StatusCode, body: &impl serde::Serialize) -> Response {
-    let body = serde_json::to_vec(body).expect("an answer is plain JSON");
+/// `size` is about how long the body gets: growing it step by step would copy it several times.
+fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Response {
+    let mut body = Vec::with_capacity(size);
+    serde_json::to_writer(&mut body, answer).expect("an answer is plain JSON");
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, body).into_response()
 }

@@ -13,6 +13,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
 use crate::governance::counters::Counter;
 use crate::ingress::ig::error::Error;
+use crate::ingress::ig::http::VERDICT_BYTES;
 use crate::ingress::ig::quarantine::{object_key, put};
 use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::settled;
@@ -187,8 +188,16 @@ struct Segment {
 async fn write(ig: &Ig, lease: &mut Lease, range: &Range) -> Result<(), Error> {
     let mut segments: BTreeMap<PlatformRunId, Segment> = BTreeMap::new();
     let client = ig.ground.db.get().await?;
+    let n_receipts = usize::try_from(range.n_receipts).unwrap_or_default();
     for batch_id in &range.batches {
-        collect(ig, &client, range.day, *batch_id, &mut segments).await?;
+        collect(
+            ig,
+            &client,
+            (range.day, *batch_id),
+            &mut segments,
+            n_receipts,
+        )
+        .await?;
     }
     drop(client);
     let gate_id = &ig.options.gate_id;
@@ -242,13 +251,13 @@ async fn write(ig: &Ig, lease: &mut Lease, range: &Range) -> Result<(), Error> {
     Ok(())
 }
 
-/// Appends a batch's receipts to the segments of their runs.
+/// Appends a batch's receipts to the segments of their runs, which get at most `n_receipts`.
 async fn collect(
     ig: &Ig,
     client: &Client,
-    day: Day,
-    batch_id: i64,
+    (day, batch_id): (Day, i64),
     segments: &mut BTreeMap<PlatformRunId, Segment>,
+    n_receipts: usize,
 ) -> Result<(), Error> {
     let settled = match ig.batches.recent(batch_id) {
         Some(settled) => settled,
@@ -264,6 +273,9 @@ async fn collect(
     for event in events.iter() {
         let receipt = settled.receipt(event)?;
         let segment = segments.entry(event.run).or_default();
+        if segment.body.is_empty() {
+            segment.body.reserve(VERDICT_BYTES * n_receipts);
+        }
         serde_json::to_writer(&mut segment.body, &receipt)
             .map_err(|cause| Error::evidence("receipt", cause))?;
         segment.body.push(b'\n');
