@@ -29,6 +29,19 @@ impl Write for Log {
     }
 }
 
+/// Captures what every test of this process logs; each starts with it.
+pub(crate) fn capture_log() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("trace,hyper=off,reqwest=off,h2=off,tokio_postgres=off")
+            .with_ansi(false)
+            .with_writer(|| Log)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
 pub(crate) fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -48,11 +61,6 @@ fn holds_card(bytes: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_card_number_in_clear_is_never_stored() {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("trace,hyper=off,reqwest=off,h2=off,tokio_postgres=off")
-        .with_writer(|| Log)
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
     let lab = lab().await;
     let gate = lab.gate().await;
     let mut admitted = event(&lab.run, EventClass::ArrivalEntities, "a1", 1);

@@ -47,6 +47,7 @@ pub(crate) struct Lab {
 
 /// A ground with two shards a stream, and one live run.
 pub(crate) async fn lab() -> Lab {
+    crate::cards::capture_log();
     let db = postgres::fresh_database().await;
     let dir = tempfile::tempdir().unwrap();
     let stream = |stream: &Stream| StreamOptions {

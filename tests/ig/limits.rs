@@ -64,8 +64,8 @@ async fn bytes_have_room_before_they_are_read() {
     let refused = gate.post(NDJSON, "\n".repeat(2_000)).await;
     assert_eq!(refused.status, 429);
     // Without a declared length, too.
-    let chunks =
-        futures::stream::iter(vec![Ok::<_, std::convert::Infallible>("\n".repeat(500)); 4]);
+    let chunk = |_| Ok::<_, std::io::Error>("\n".repeat(500));
+    let chunks = futures::stream::iter((0..4).map(chunk));
     let refused = gate.post(NDJSON, reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!(refused.status, 429);
     lab.bus.inner().release();
