@@ -53,11 +53,7 @@ pub(crate) fn router(port: Arc<Port>) -> Router {
         .route("/v1/commands", post(command))
         .with_state(port)
         .fallback(|| async {
-            problem(
-                404,
-                Code::NotFound,
-                "no such path; /openapi.json lists them",
-            )
+            problem(404, Code::NotFound, "no such path; docs/http.md lists them")
         })
 }
 
@@ -125,7 +121,7 @@ async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
     // The asker hangs up: the command is told to stop.
     let stop = port.stop.child_token();
     let (gone, watched) = (frames.clone(), stop.clone());
-    tokio::spawn(async move {
+    let watcher = tokio::spawn(async move {
         gone.closed().await;
         watched.cancel();
     });
@@ -150,6 +146,8 @@ async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
         }
     };
     drop(frames.send(Frame::Exit { code }).await);
+    // It holds a sender: the answer ends when the last one is gone.
+    watcher.abort();
 }
 
 async fn run_command(

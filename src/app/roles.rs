@@ -140,6 +140,7 @@ fn gate_options(platform: &Platform) -> ig::Options {
     let semantics = &platform.profile.semantics;
     ig::Options {
         dedupe_horizon_days: semantics.dedupe_horizon_days,
+        future_tolerance_ms: semantics.future_tolerance_ms,
         ..ig::Options::default()
     }
 }
