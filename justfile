@@ -43,9 +43,11 @@ doc:
 bench *options:
     cargo run --release --locked -- bench {{ options }}
 
-# The tests named storm, at a size of your choice: `just storm 50`
-storm size:
-    FRAUDPLAT_STORM_SIZE={{ size }} cargo test {{ cargo_options }} -- --nocapture storm
+# The tests named storm, at a size of your choice: `just storm 50`, or `just storm 50 100000` with that
+# many payments (1,000 a kill otherwise); again with the seed that it printed: `just storm 50 100000 SEED`
+storm size payments="" seed="":
+    FRAUDPLAT_STORM_SIZE={{ size }} FRAUDPLAT_STORM_PAYMENTS={{ payments }} FRAUDPLAT_STORM_SEED={{ seed }} \
+    cargo test {{ cargo_options }} -- --nocapture storm
 
 # Show the whole loop: `just demo --help` lists the options
 demo *options:

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// A fraud decision platform in one executable: payments in, decisions out, every one recomputable.
 #[derive(Debug, Parser)]
@@ -34,6 +35,27 @@ pub(crate) struct Cli {
     pub(crate) role: Vec<Role>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// What clap cannot say of options that every command takes: either roles or one command.
+    ///
+    /// # Errors
+    /// The usage error to print; its exit code is 2.
+    pub(crate) fn check(&self) -> Result<(), clap::Error> {
+        let (kind, why) = match (self.role.is_empty(), &self.command) {
+            (true, None) => (
+                ErrorKind::MissingSubcommand,
+                "give a command, or --role all",
+            ),
+            (false, Some(_)) => (
+                ErrorKind::ArgumentConflict,
+                "--role runs a service and takes no command; give one or the other",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Cli::command().error(kind, why))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,7 +95,7 @@ pub(crate) enum Command {
     /// Recompute decisions from the archive and compare byte for byte
     #[command(subcommand)]
     Replay(Replay),
-    /// The decision log: verify its chain
+    /// The decision log: list it, verify its chain
     #[command(subcommand)]
     Dla(Dla),
     /// Balance a run's durable rows and audit its references
@@ -233,6 +255,16 @@ pub(crate) enum Dla {
     Verify {
         #[arg(long, value_name = "RUN")]
         run: String,
+    },
+    /// The decisions of a run in order of its chain
+    List {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+        /// Only those that follow this place in the chain
+        #[arg(long, default_value_t = 0, value_name = "SEQ")]
+        after: i64,
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: i64,
     },
 }
 

@@ -19,19 +19,18 @@ use crate::app::commands::{self, Call};
 use crate::app::output::{Frame, Output};
 use crate::app::owner::Asked;
 use crate::app::profile::Profile;
+use crate::app::roles::Bells;
 use crate::app::{progress, run};
 use crate::contracts::code::Code;
 use crate::contracts::problem::{CONTENT_TYPE, Problem};
 use crate::domain::ids::PlatformRunId;
-use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 
 /// What the port's own routes stand on.
 pub(crate) struct Port {
     pub(crate) ground: Ground,
     pub(crate) profile: Profile,
-    /// Rung to have archive and receipts written out now.
-    pub(crate) flush: Flush,
+    pub(crate) bells: Bells,
     /// The secret of the data directory: who reads it may command this process.
     pub(crate) owner_token: String,
     /// Where this process listens.
@@ -54,11 +53,7 @@ pub(crate) fn router(port: Arc<Port>) -> Router {
         .route("/v1/commands", post(command))
         .with_state(port)
         .fallback(|| async {
-            problem(
-                404,
-                Code::NotFound,
-                "no such path; /openapi.json lists them",
-            )
+            problem(404, Code::NotFound, "no such path; docs/http.md lists them")
         })
 }
 
@@ -80,7 +75,7 @@ async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) ->
         Ok(run) => run,
         Err(error) => return problem(404, Code::RunUnknown, format!("{error}")),
     };
-    match progress::read(&port.ground, &run).await {
+    match progress::read(&port.ground, &run, port.profile.archive.enabled).await {
         Ok(Some(progress)) => Json(progress).into_response(),
         Ok(None) => problem(404, Code::RunUnknown, format!("there is no run {run}")),
         Err(error) => problem(500, Code::Internal, format!("{error:#}")),
@@ -88,7 +83,7 @@ async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) ->
 }
 
 async fn flush(State(port): State<Arc<Port>>) -> StatusCode {
-    port.flush.ask();
+    port.bells.flush.ask();
     StatusCode::ACCEPTED
 }
 
@@ -126,7 +121,7 @@ async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
     // The asker hangs up: the command is told to stop.
     let stop = port.stop.child_token();
     let (gone, watched) = (frames.clone(), stop.clone());
-    tokio::spawn(async move {
+    let watcher = tokio::spawn(async move {
         gone.closed().await;
         watched.cancel();
     });
@@ -151,6 +146,8 @@ async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
         }
     };
     drop(frames.send(Frame::Exit { code }).await);
+    // It holds a sender: the answer ends when the last one is gone.
+    watcher.abort();
 }
 
 async fn run_command(
@@ -164,7 +161,7 @@ async fn run_command(
     let call = Call {
         profile: port.profile.clone(),
         ground: port.ground.clone(),
-        flush: Some(port.flush.clone()),
+        bells: Some(port.bells.clone()),
         gate_addr: Some(port.addr.clone()),
         cwd: asked.cwd.clone(),
         data_dir: port.data_dir.clone(),

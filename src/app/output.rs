@@ -159,7 +159,11 @@ impl Drawn {
             .is_none_or(|last| last.elapsed() >= PLAIN_EVERY);
         if due || (total > 0 && done == total) {
             self.last_plain = Some(Instant::now());
-            write_line(std::io::stderr(), &format!("{label}: {done} of {total}"));
+            let of_total = match total {
+                0 => String::new(),
+                total => format!(" of {total}"),
+            };
+            write_line(std::io::stderr(), &format!("{label}: {done}{of_total}"));
         }
     }
 

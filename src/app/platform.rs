@@ -90,6 +90,38 @@ impl Platform {
         })
     }
 
+    /// Resolves when the private Postgres ends, of itself or through [`Platform::close`].
+    pub(crate) fn database_ended(&self) -> impl Future<Output = String> + Send + use<> {
+        let exited = self.postgres.exited();
+        async move {
+            exited
+                .await
+                .map_or_else(|| "unseen".to_owned(), |status| status.to_string())
+        }
+    }
+
+    /// The migrations that the database of `data_dir` lacks, in order; nothing is changed.
+    ///
+    /// # Errors
+    /// A database that does not start or answer.
+    pub(crate) async fn pending_migrations(
+        profile: &Profile,
+        data_dir: &OwnedDataDir,
+    ) -> anyhow::Result<Vec<String>> {
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let postgres = PrivatePostgres::start(data_dir, &postgres_options(profile, &entropy))
+            .await
+            .context("starting the private Postgres")?;
+        let db = Db::open(&postgres.owner(), &pool_options("fraudplat migrate", 1))?;
+        let pending = migrate::check(&db).await;
+        db.close();
+        postgres
+            .stop()
+            .await
+            .context("stopping the private Postgres")?;
+        Ok(pending?)
+    }
+
     /// Closes log and database. What was acknowledged is durable in any case.
     ///
     /// # Errors

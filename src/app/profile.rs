@@ -297,7 +297,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            refused.contains("join_wait") && refused.contains("14"),
+            refused.contains("join_wait") && refused.contains("11"),
             "{refused}"
         );
     }

@@ -17,13 +17,14 @@ const READ_STATE: &str = include_str!("sql/read_run_state.sql");
 const LIST_OPEN: &str = include_str!("sql/list_open_runs.sql");
 const READ_DECIDED: &str = include_str!("sql/read_decided.sql");
 
-/// The progress of a run; `None` if there is no such run.
+/// The progress of a run; `None` if there is no such run. Without an archive nobody waits for one.
 ///
 /// # Errors
 /// Those of the substrates.
 pub(crate) async fn read(
     ground: &Ground,
     run: &PlatformRunId,
+    has_archive: bool,
 ) -> anyhow::Result<Option<RunProgress>> {
     let client = ground.db.get().await?;
     let Some(state) = state(&client, run).await? else {
@@ -36,7 +37,7 @@ pub(crate) async fn read(
     Ok(Some(RunProgress {
         platform_run_id: *run,
         state,
-        groups: groups(ground, &leases, run).await?,
+        groups: groups(ground, &leases, run, has_archive).await?,
         decisions_count: row.get(0),
         first_decided_at: first,
         last_decided_at: last,
@@ -67,18 +68,13 @@ async fn groups(
     ground: &Ground,
     leases: &[LeaseRow],
     run: &PlatformRunId,
+    has_archive: bool,
 ) -> anyhow::Result<Vec<GroupProgress>> {
     let tips = tips(ground).await?;
-    let run_text = run.to_string();
-    let decision = leases
-        .iter()
-        .find(|row| row.key.group == DECISION && row.key.scope == run_text);
-    let basis = decision
-        .and_then(|row| decision::basis_of(&row.position))
-        .unwrap_or_default();
+    let basis = decided(leases, run);
     let mut groups = Vec::new();
     for (shard, tip) in &tips {
-        for group in readers(shard.stream) {
+        for group in readers(shard.stream, has_archive) {
             let position = match group {
                 DECISION => basis.position(shard).clone(),
                 _ => leased(leases, group, shard),
@@ -95,14 +91,53 @@ async fn groups(
     Ok(groups)
 }
 
+/// Up to where a run is decided; the start where nobody has looked at it.
+fn decided(leases: &[LeaseRow], run: &PlatformRunId) -> Basis {
+    let scope = run.to_string();
+    let decision = leases
+        .iter()
+        .find(|row| row.key.group == DECISION && row.key.scope == scope);
+    decision
+        .and_then(|row| decision::basis_of(&row.position))
+        .unwrap_or_default()
+}
+
+/// How many positions have not reached their tips: those of the groups that read a stream whatever
+/// the run, and those of the runs that are not drained.
+///
+/// # Errors
+/// Those of the substrates.
+pub(crate) async fn behind(ground: &Ground, has_archive: bool) -> anyhow::Result<usize> {
+    let tips = tips(ground).await?;
+    // Open runs first: one that is drained meanwhile counts once more, never once too few.
+    let open = open_runs(ground).await?;
+    let leases = lease::list(&ground.db.get().await?).await?;
+    let mut behind = 0;
+    for (shard, tip) in &tips {
+        let groups = readers(shard.stream, has_archive);
+        let groups = groups.into_iter().filter(|group| *group != DECISION);
+        behind += groups
+            .filter(|group| !leased(&leases, group, shard).reaches(tip))
+            .count();
+        if shard.stream == Stream::Traffic {
+            behind += open
+                .iter()
+                .filter(|run| !decided(&leases, run).position(shard).reaches(tip))
+                .count();
+        }
+    }
+    Ok(behind)
+}
+
 /// The groups that read a stream.
-fn readers(stream: Stream) -> Vec<&'static str> {
+fn readers(stream: Stream, has_archive: bool) -> Vec<&'static str> {
     let context = CONTEXT_GROUPS
         .iter()
         .filter(|(_, read)| *read == stream)
         .map(|(group, _)| *group);
     let decision = (stream == Stream::Traffic).then_some(DECISION);
-    context.chain(decision).chain([ARCHIVE]).collect()
+    let archive = has_archive.then_some(ARCHIVE);
+    context.chain(decision).chain(archive).collect()
 }
 
 fn leased(leases: &[LeaseRow], group: &str, shard: &ShardRef) -> Position {
@@ -133,16 +168,6 @@ pub(crate) async fn tips(ground: &Ground) -> anyhow::Result<BTreeMap<ShardRef, P
         }
     }
     Ok(tips)
-}
-
-/// The tips as a basis.
-#[must_use]
-pub(crate) fn basis(tips: &BTreeMap<ShardRef, Position>) -> Basis {
-    Basis(
-        tips.iter()
-            .map(|(shard, tip)| (shard.to_string(), tip.clone()))
-            .collect(),
-    )
 }
 
 /// Runs that a decision worker still looks after: every one that was not drained after its end.

@@ -15,12 +15,11 @@ use crate::app::output::Output;
 use crate::app::platform::{self, Platform};
 use crate::app::{bundles, progress, secrets};
 use crate::contracts::bundle::Bundle;
-use crate::domain::offset::Basis;
 use crate::engine::CompiledBundle;
 use crate::ingress::ig::{self, Ig};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
-use crate::rtdl::decision::{self, Decision};
+use crate::rtdl::decision::{self, Decision, Looks};
 use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
@@ -36,12 +35,22 @@ pub(crate) enum Listen {
     Any,
 }
 
+/// What others may ask of the roles that run in this process.
+#[derive(Clone)]
+pub(crate) struct Bells {
+    /// Rung to have archive and receipts written out now.
+    pub(crate) flush: Flush,
+    /// Rung to have the decision role look at every run now.
+    looks: Looks,
+    has_archive: bool,
+}
+
 /// Roles that run in this process.
 pub(crate) struct Running {
     /// The ground under the policy in force.
     pub(crate) ground: Ground,
     pub(crate) addr: SocketAddr,
-    pub(crate) flush: Flush,
+    pub(crate) bells: Bells,
     /// Stopped first: nothing new comes in.
     ingress: Tasks,
     /// Stopped when they have passed what came in.
@@ -101,7 +110,11 @@ pub(crate) async fn start(
     let mut running = Running {
         ground,
         addr: bind_addr(platform, listen),
-        flush,
+        bells: Bells {
+            flush,
+            looks: decision.looks(),
+            has_archive: profile.archive.enabled,
+        },
         ingress,
         consumers,
         server: Tasks::default(),
@@ -127,6 +140,7 @@ fn gate_options(platform: &Platform) -> ig::Options {
     let semantics = &platform.profile.semantics;
     ig::Options {
         dedupe_horizon_days: semantics.dedupe_horizon_days,
+        future_tolerance_ms: semantics.future_tolerance_ms,
         ..ig::Options::default()
     }
 }
@@ -168,7 +182,7 @@ impl Running {
         let port = Port {
             ground: self.ground.clone(),
             profile: platform.profile.clone(),
-            flush: self.flush.clone(),
+            bells: self.bells.clone(),
             owner_token: secrets::owner_token(&platform.data_dir)?,
             addr: self.addr.to_string(),
             data_dir: platform.data_dir.path().to_owned(),
@@ -204,7 +218,7 @@ impl Running {
     pub(crate) async fn drain(self, output: &Output) -> anyhow::Result<()> {
         let Running {
             ground,
-            flush,
+            bells,
             ingress,
             consumers,
             server,
@@ -212,7 +226,7 @@ impl Running {
         } = self;
         ingress.stop_token().cancel();
         ingress.join().await?;
-        settle(&ground, &flush, output).await?;
+        settle(&ground, &bells, output).await?;
         consumers.stop_token().cancel();
         consumers.join().await?;
         server.stop_token().cancel();
@@ -221,16 +235,20 @@ impl Running {
     }
 }
 
-/// Waits until the outbox is empty and every consumer of every open run has passed the tips.
+/// Waits until the outbox is empty, every consumer has passed the tips, and every run that is not
+/// drained is decided up to them.
 ///
 /// # Errors
 /// When that takes longer than [`DRAIN_MAX`]: what is left is taken up by the next start.
-pub(crate) async fn settle(ground: &Ground, flush: &Flush, output: &Output) -> anyhow::Result<()> {
+pub(crate) async fn settle(ground: &Ground, bells: &Bells, output: &Output) -> anyhow::Result<()> {
     let begun = Instant::now();
+    // A run that nobody has looked at yet, ended or not, would count as drained.
+    let looked = tokio::time::timeout(DRAIN_MAX, bells.looks.clone().complete()).await;
+    looked.context("the decision role does not look at its runs")?;
     let mut pause = Duration::from_millis(10);
     loop {
-        flush.ask();
-        let behind = behind(ground).await?;
+        bells.flush.ask();
+        let behind = behind(ground, bells.has_archive).await?;
         if behind == 0 {
             return Ok(());
         }
@@ -247,25 +265,9 @@ pub(crate) async fn settle(ground: &Ground, flush: &Flush, output: &Output) -> a
 }
 
 /// Waiting messages, and positions that have not reached their tips.
-async fn behind(ground: &Ground) -> anyhow::Result<usize> {
+async fn behind(ground: &Ground, has_archive: bool) -> anyhow::Result<usize> {
     let waiting = usize::try_from(outbox::waiting(&ground.db).await?).unwrap_or(0);
-    let tips: Basis = progress::basis(&progress::tips(ground).await?);
-    let mut behind = waiting;
-    for run in progress::open_runs(ground).await? {
-        if let Some(progress) = progress::read(ground, &run).await? {
-            behind += progress
-                .groups
-                .iter()
-                .filter(|group| {
-                    let shard = format!("{}/{}", group.stream, group.shard_id);
-                    tips.0
-                        .get(&shard)
-                        .is_some_and(|tip| !group.position.reaches(tip))
-                })
-                .count();
-        }
-    }
-    Ok(behind)
+    Ok(waiting + progress::behind(ground, has_archive).await?)
 }
 
 /// Runs the service roles until told to stop.

@@ -32,6 +32,9 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => usage.exit(),
     };
+    if let Err(usage) = cli.check() {
+        usage.exit();
+    }
     start_tracing();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -104,14 +107,41 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
         }
     };
     let stop = stop_on_signal(output.clone());
-    let platform = Platform::open(profile, owned).await?;
-    match cli.command {
-        None => {
-            roles::serve(platform, output, stop).await?;
-            Ok(DONE)
-        }
-        Some(command) => Box::pin(in_process(platform, command, output, stop)).await,
+    if let Some(Command::Migrate { check: true }) = cli.command {
+        return commands::migrate::check(&profile, &owned, output).await;
     }
+    let platform = Platform::open(profile, owned).await?;
+    let lost = end_without_database(platform.database_ended(), output.clone());
+    let work = async {
+        match cli.command {
+            None => {
+                roles::serve(platform, output, stop).await?;
+                Ok(DONE)
+            }
+            Some(command) => Box::pin(in_process(platform, command, output, stop)).await,
+        }
+    };
+    tokio::select! {
+        // A database that was asked to stop is the end of the work, not a loss.
+        biased;
+        result = work => result,
+        never = lost => match never {},
+    }
+}
+
+/// Ends the process when its database has ended: nothing can be admitted or decided without it, and
+/// the next start repairs what is half done. At once, so that the lock on the data directory outlives
+/// every task.
+async fn end_without_database(
+    ended: impl Future<Output = String>,
+    output: Output,
+) -> std::convert::Infallible {
+    let status = ended.await;
+    output.note(format!(
+        "error: the private Postgres ended by itself ({status}); what was acknowledged is safe, start \
+         again to go on"
+    ));
+    std::process::exit(FAILED.into())
 }
 
 /// Runs one command with what it needs started here; afterwards drains and leaves.
@@ -128,7 +158,7 @@ async fn in_process(
     let cwd = std::env::current_dir()?;
     let call = Call {
         profile: platform.profile.clone(),
-        flush: roles.as_ref().map(|roles| roles.flush.clone()),
+        bells: roles.as_ref().map(|roles| roles.bells.clone()),
         data_dir: platform.data_dir.path().to_owned(),
         ground: roles
             .as_ref()

@@ -39,7 +39,10 @@ pub(crate) fn policy(command: &Check, output: &Output) -> anyhow::Result<u8> {
     let set = feature_set(asked)?;
     let (name, text) = read(&asked.file)?;
     let compiled = Policy::compile_against(&name, &text, Some(&set));
-    compiled.map_err(|found| refusal(&found))?;
+    let policy = compiled.map_err(|found| refusal(&found))?;
+    for warning in policy.warnings() {
+        output.note(warning.to_string());
+    }
     output.line(format!("{} is in order", asked.file.display()));
     Ok(DONE)
 }

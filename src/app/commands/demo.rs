@@ -8,9 +8,10 @@ use anyhow::Context;
 
 use crate::app::cli::{Demo, SrRun};
 use crate::app::commands::table::{grouped, table};
-use crate::app::commands::{Call, demo_numbers, reconcile, replay, sr, wsp};
+use crate::app::commands::{Call, Refusal, demo_numbers, reconcile, replay, sr, wsp};
 use crate::app::roles;
 use crate::app::run::{DONE, FAILED};
+use crate::contracts::code::Code;
 use crate::contracts::demo_report::{
     Balance, DemoReport, Events, Replayed, SCHEMA_VERSION, Throughput,
 };
@@ -35,6 +36,10 @@ pub(crate) async fn run(call: &Call, asked: &Demo) -> anyhow::Result<u8> {
 
 async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<DemoReport> {
     anyhow::ensure!(asked.payments > 0, "--payments must be at least 1");
+    if !call.profile.archive.enabled {
+        let detail = "the demo replays decisions, and this profile keeps no archive";
+        return Err(Refusal::new(Code::ArchiveRequired, detail).into());
+    }
     call.output
         .note("1/5 a world: corner shops, their customers, two kinds of fraud");
     let created = Box::pin(sr::pin(call, &write_world(call, asked)?)).await?;
@@ -43,11 +48,9 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<DemoReport> {
     call.output
         .note("2/5 streaming it through the gate; decisions follow as it comes");
     let sent = Box::pin(wsp::send(call, &run, &options())).await?;
-    let flush = call
-        .flush
-        .clone()
-        .context("the demo runs the roles itself")?;
-    roles::settle(&call.ground, &flush, &call.output).await?;
+    let bells = call.bells.as_ref();
+    let bells = bells.context("the demo runs the roles itself")?;
+    roles::settle(&call.ground, bells, &call.output).await?;
     call.output.note("3/5 balancing every durable row");
     let balance = Box::pin(reconcile::balance(call, &run)).await?;
     call.output

@@ -1,24 +1,91 @@
-//! `fraudplat dla verify`.
+//! `fraudplat dla`: list, verify.
+
+use serde::Serialize;
 
 use crate::app::cli::Dla;
-use crate::app::commands::table::grouped;
+use crate::app::commands::table::{grouped, table};
 use crate::app::commands::{Call, Refusal, parse_run, runs};
 use crate::app::progress;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
+use crate::domain::digest::Digest;
+use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
+use crate::domain::time::Time;
+use crate::domain::vocabulary::Outcome;
 use crate::rtdl::audit;
 
+/// Decisions read at a time.
+const PAGE: i64 = 2_000;
+
+/// A decision as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    seq: i64,
+    decision_id: DecisionId,
+    event_id: EventId,
+    ts_utc: Time,
+    outcome: Outcome,
+    degraded: Vec<String>,
+    body_hash: Digest,
+}
+
 pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
-    let Dla::Verify { run } = command;
+    let (Dla::Verify { run } | Dla::List { run, .. }) = command;
     let run = parse_run(run)?;
     let client = call.ground.db.get().await?;
     if progress::state(&client, &run).await?.is_none() {
         return Err(runs::unknown(&run).into());
     }
     drop(client);
+    match command {
+        Dla::Verify { .. } => verify(call, &run).await,
+        Dla::List { after, limit, .. } => list(call, &run, *after, *limit).await,
+    }
+}
+
+async fn list(call: &Call, run: &PlatformRunId, after: i64, limit: i64) -> anyhow::Result<u8> {
+    let (mut rows, mut after, mut left) = (Vec::new(), after, limit);
+    while left > 0 {
+        let page = audit::list(&call.ground.db, run, after, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        left -= i64::try_from(page.len())?;
+        for stored in &page {
+            let (body, _) = stored.open()?;
+            rows.push(Row {
+                seq: stored.seq,
+                decision_id: stored.decision_id,
+                event_id: body.event_id,
+                ts_utc: body.ts_utc,
+                outcome: body.outcome,
+                degraded: body.degraded,
+                body_hash: stored.body_hash,
+            });
+        }
+    }
+    call.output.result(&rows, |rows| {
+        let cells = rows.iter().map(|row| {
+            vec![
+                grouped(row.seq),
+                row.ts_utc.to_string(),
+                row.event_id.to_string(),
+                row.outcome.to_string(),
+                row.decision_id.to_string(),
+            ]
+        });
+        table(
+            &["SEQ", "TIME", "EVENT", "OUTCOME", "DECISION"],
+            cells,
+            &[0],
+        )
+    });
+    Ok(DONE)
+}
+
+async fn verify(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
     let output = call.output.clone();
     let said = move |done: i64| output.progress("verifying", done.unsigned_abs(), 0);
-    let report = audit::verify(&call.ground.db, &run, &said).await?;
+    let report = audit::verify(&call.ground.db, run, &said).await?;
     call.output.result(&report, |report| {
         format!(
             "{} records verified; head {}",

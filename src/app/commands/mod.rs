@@ -6,6 +6,7 @@ mod demo_numbers;
 mod dla;
 mod gov;
 mod ig;
+pub(crate) mod migrate;
 mod profiles;
 mod reconcile;
 mod replay;
@@ -21,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use crate::app::cli::{Cli, Command};
 use crate::app::output::Output;
 use crate::app::profile::Profile;
+use crate::app::roles::Bells;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::domain::ids::PlatformRunId;
-use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 
 /// What a command stands on, in this process or in the owner's.
@@ -32,8 +33,8 @@ use crate::runtime::ground::Ground;
 pub(crate) struct Call {
     pub(crate) profile: Profile,
     pub(crate) ground: Ground,
-    /// Rung to have archive and receipts written out now.
-    pub(crate) flush: Option<Flush>,
+    /// Of the roles in this process; none when they are not started.
+    pub(crate) bells: Option<Bells>,
     /// Where the gate of this process listens; none when its roles are not started.
     pub(crate) gate_addr: Option<String>,
     /// Where relative paths of the caller begin.
@@ -100,7 +101,7 @@ pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Demo(options) => Box::pin(demo::run(call, &options)).await,
         Command::Migrate { .. } => {
-            // Opening the platform brought the schema up to date; `--check` never comes here.
+            // Opening the platform brought the schema up to date; `--check` of an owner's, too.
             call.output.line("the schema is up to date");
             Ok(DONE)
         }

@@ -35,8 +35,8 @@ pub(crate) async fn run(call: &Call, command: &Reconcile) -> anyhow::Result<u8> 
 
 /// Balances a run with progress.
 pub(crate) async fn balance(call: &Call, run: &PlatformRunId) -> anyhow::Result<Reconciliation> {
-    if let Some(flush) = &call.flush {
-        flush.ask();
+    if let Some(bells) = &call.bells {
+        bells.flush.ask();
     }
     let output = call.output.clone();
     let progress = move |what: &str, done| output.progress(what, done, 0);

@@ -73,7 +73,7 @@ async fn list(call: &Call) -> anyhow::Result<u8> {
 }
 
 async fn show(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
-    let progress = progress::read(&call.ground, run)
+    let progress = progress::read(&call.ground, run, call.profile.archive.enabled)
         .await?
         .ok_or_else(|| unknown(run))?;
     call.output.result(&progress, shown);

@@ -42,14 +42,21 @@ pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
                 )
             },
         );
+        let next = match &created.world {
+            Some(_) => format!(
+                "next: fraudplat wsp stream --run {}",
+                created.platform_run_id
+            ),
+            None => "next: POST its events to /v1/events; docs/http.md shows how".to_owned(),
+        };
         let state = if created.existed {
             "READY before"
         } else {
             "READY"
         };
         format!(
-            "{}\n{world}\n  {state}; facts in {}\nnext: fraudplat wsp stream --run {}",
-            created.platform_run_id, created.run_facts_ref, created.platform_run_id
+            "{}\n{world}\n  {state}; facts in {}\n{next}",
+            created.platform_run_id, created.run_facts_ref
         )
     });
     Ok(DONE)

@@ -146,8 +146,11 @@ impl Ig {
         now: Time,
     ) -> Result<Received, Refusal> {
         let is_changed = self.tokeniser.envelope(&mut envelope);
-        let horizon_days = self.options.dedupe_horizon_days;
-        let checked = validate::check(&self.schemas, &run.rules, &envelope, now, horizon_days);
+        let live = validate::Live {
+            horizon_days: self.options.dedupe_horizon_days,
+            future_tolerance_ms: self.options.future_tolerance_ms,
+        };
+        let checked = validate::check(&self.schemas, &run.rules, &envelope, now, live);
         let unhashed = |cause: crate::domain::canonical::Error| Refusal {
             code: Code::NumberNotInteger,
             detail: cause.to_string(),

@@ -63,6 +63,8 @@ pub struct Options {
     pub request_ms_max: u64,
     pub retry_after_s: u32,
     pub dedupe_horizon_days: u32,
+    /// How far a live event may be ahead of the gate's clock.
+    pub future_tolerance_ms: u64,
     /// How long after a takeover a put of the dead gate may still land; 0 where the gate and the
     /// bus die together.
     pub takeover_wait_ms: u64,
@@ -93,6 +95,7 @@ impl Default for Options {
             request_ms_max: 10_000,
             retry_after_s: 1,
             dedupe_horizon_days: 30,
+            future_tolerance_ms: 300_000,
             takeover_wait_ms: 0,
             clock_skew_ms_max: 5_000,
             resolve_every_ms: 1_000,

@@ -10,8 +10,14 @@ use crate::domain::keys::Pins;
 use crate::domain::time::{MICROS_PER_DAY, Time};
 use crate::domain::vocabulary::EventClass;
 
-/// How far a live event may be ahead of the gate's clock: clocks of honest producers differ.
-const AHEAD_MS_MAX: u64 = 5 * 60 * 1_000;
+/// How far an event of a live run may lie from the gate's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live {
+    /// Into the past: as long as repeats are known.
+    pub(super) horizon_days: u32,
+    /// Into the future: clocks of honest producers differ.
+    pub(super) future_tolerance_ms: u64,
+}
 
 /// Why an event is quarantined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +83,7 @@ pub(super) fn check(
     rules: &Rules,
     envelope: &Envelope,
     now: Time,
-    horizon_days: u32,
+    live: Live,
 ) -> Result<EventClass, Fault> {
     if envelope.pii.is_some() {
         return Err(Fault::new(Code::PiiUnsupported, "pii: not accepted"));
@@ -98,8 +104,11 @@ pub(super) fn check(
         return Err(Fault::new(Code::RunClosed, "the run takes no more events"));
     }
     let (first, last) = rules.world_range.unwrap_or_else(|| {
-        let horizon = i64::from(horizon_days) * MICROS_PER_DAY;
-        (now.minus_micros(horizon), now.plus_ms(AHEAD_MS_MAX))
+        let horizon = i64::from(live.horizon_days) * MICROS_PER_DAY;
+        (
+            now.minus_micros(horizon),
+            now.plus_ms(live.future_tolerance_ms),
+        )
     });
     if (first..=last).contains(&envelope.ts_utc) {
         Ok(class)
@@ -206,7 +215,10 @@ mod tests {
             rules,
             envelope,
             NOW.parse().unwrap(),
-            7,
+            Live {
+                horizon_days: 7,
+                future_tolerance_ms: 300_000,
+            },
         );
         match (&found, expect) {
             (Ok(found), Ok(class)) => assert_eq!(*found, class),

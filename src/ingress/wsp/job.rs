@@ -167,7 +167,7 @@ impl Streamer<'_> {
                 at: self.cursor.next(),
             });
         }
-        self.report.arrivals = self.cursor.next();
+        self.report.arrivals = self.cursor.next() - from;
         match self.refusals.first() {
             None => Ok(self.report),
             Some(first) => Err(Error::Refused {

@@ -102,7 +102,11 @@ fn explanation(decision: DecisionView) -> Explanation {
     let (fired, missing) = (with(RuleResult::Fired), with(RuleResult::Missing));
     let because = match fired.as_slice() {
         [] => "no rule fired".to_owned(),
-        _ => format!("{} fired ({})", fired.join(", "), body.reasons.join(", ")),
+        _ => format!(
+            "{} fired; reasons {}",
+            fired.join(", "),
+            body.reasons.join(", ")
+        ),
     };
     Explanation {
         decision_id: body.decision_id,

@@ -15,4 +15,4 @@ pub use chain::{ChainReport, verify};
 pub use diff::FieldDiff;
 pub use error::Error;
 pub use replay::{Compared, ReplayReport, replay};
-pub use store::{StoredDecision, find, sample};
+pub use store::{StoredDecision, find, list, sample};

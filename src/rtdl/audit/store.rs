@@ -117,6 +117,19 @@ fn pick(last: i64, n: usize, seed: u64) -> Vec<i64> {
     picked.into_iter().collect()
 }
 
+/// At most `limit` decisions of a run that follow `after` in its chain, in order.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(
+    db: &Db,
+    run: &PlatformRunId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredDecision>, Error> {
+    read_after(&db.get().await?, run, after, limit).await
+}
+
 /// The decisions that follow `after`, in order.
 pub(super) async fn read_after(
     client: &Client,

@@ -10,6 +10,7 @@
 mod batch;
 mod error;
 mod frames;
+mod looks;
 mod position;
 mod role;
 mod state;
@@ -18,5 +19,6 @@ mod watermark;
 mod worker;
 
 pub use error::Error;
+pub use looks::Looks;
 pub use position::basis_of;
 pub use role::{Decision, Options};

@@ -17,6 +17,7 @@ use crate::domain::offset::ShardRef;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::store;
 use crate::rtdl::decision::worker::Worker;
@@ -44,6 +45,7 @@ pub struct Decision {
     ground: Ground,
     options: Options,
     bundle: Arc<CompiledBundle>,
+    looked: Looked,
 }
 
 /// A run that is looked after.
@@ -60,7 +62,14 @@ impl Decision {
             ground: ground.acting_as("svc:decision"),
             options,
             bundle,
+            looked: Looked::new(),
         })
+    }
+
+    /// Lets others wait until this role has looked at every run.
+    #[must_use]
+    pub fn looks(&self) -> Looks {
+        self.looked.looks()
     }
 
     pub fn start(self: &Arc<Self>, tasks: &mut Tasks) {
@@ -77,12 +86,14 @@ impl Decision {
             if stop.is_cancelled() && workers.is_empty() {
                 return;
             }
-            if !stop.is_cancelled()
-                && let Err(error) = self
-                    .look(&partitions, &mut tended, &mut workers, &stop)
-                    .await
-            {
-                tracing::warn!(error = %error, "runs could not be looked for; it tries again");
+            if !stop.is_cancelled() {
+                let look = self.look(&partitions, &mut tended, &mut workers, &stop);
+                match look.await {
+                    Ok(()) => self.looked.done(),
+                    Err(error) => {
+                        tracing::warn!(error = %error, "runs could not be looked for; it tries again");
+                    }
+                }
             }
             tokio::select! {
                 Some(ended) = workers.join_next() => {
@@ -102,6 +113,7 @@ impl Decision {
                     }
                 }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.looked.asked() => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }

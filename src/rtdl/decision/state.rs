@@ -11,6 +11,7 @@ use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureState;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::position::RunPosition;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded};
 use crate::substrate::bus::{ReadFrom, ReadLimit};
@@ -36,7 +37,7 @@ impl RunState {
         self.met.insert(short)
     }
 
-    /// Reads the log of a run from its pinned tips up to `basis`.
+    /// Reads the log of a run from its pinned tips up to its position.
     ///
     /// # Errors
     /// Those of the bus; a log that retention has cut is refused, never guessed (L8).
@@ -46,8 +47,9 @@ impl RunState {
         run: &PlatformRunId,
         tips: &Basis,
         shards: &[ShardRef],
-        basis: &Basis,
+        position: &RunPosition,
     ) -> Result<RunState, Error> {
+        let (basis, decided) = (&position.basis, position.seq);
         let mut state = RunState::empty(bundle);
         for shard in shards {
             let mut at = tips.position(shard).clone();
@@ -78,6 +80,14 @@ impl RunState {
                     }
                 }
             }
+        }
+        // Every event met so far was decided once: fewer means that retention has cut the log.
+        if i64::try_from(state.met.len()) != Ok(decided) {
+            let cause = format!(
+                "the log holds {} of {decided} decided events",
+                state.met.len()
+            );
+            return Err(Error::Position { run: *run, cause });
         }
         Ok(state)
     }

@@ -189,16 +189,22 @@ impl Worker {
     /// looks at have long ended and need none.
     async fn warm(&mut self, shard: &ShardRef) -> Result<&mut RunState, Error> {
         if self.state.is_none() {
-            let (tips, basis) = (&self.ready.tips, &self.position.basis);
+            let (tips, position) = (&self.ready.tips, &self.position);
             law!(
                 L4,
-                basis.position(shard).reaches(tips.position(shard)),
+                position.basis.position(shard).reaches(tips.position(shard)),
                 "{shard} is behind its pinned tip"
             );
             let run = self.ready.pins.platform_run_id;
-            let rebuilt =
-                RunState::rebuild(&self.ground, &self.bundle, &run, tips, &self.shards, basis)
-                    .await?;
+            let rebuilt = RunState::rebuild(
+                &self.ground,
+                &self.bundle,
+                &run,
+                tips,
+                &self.shards,
+                position,
+            )
+            .await?;
             self.state = Some(rebuilt);
         }
         Ok(self.state.as_mut().expect("it was set above"))

@@ -179,14 +179,13 @@ impl PrivatePostgres {
 
     /// Resolves when the server has ended, by itself or by [`PrivatePostgres::stop`]; before a
     /// stop it means that the database is gone and the process had better restart.
-    pub async fn exited(&self) -> Option<ExitStatus> {
+    pub fn exited(&self) -> impl Future<Output = Option<ExitStatus>> + Send + use<> {
         let mut exited = self.exited.clone();
-        // An error means that the watching task is gone, and the server with it.
-        exited
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|it| *it)
+        async move {
+            // An error means that the watching task is gone, and the server with it.
+            let status = exited.wait_for(Option::is_some).await;
+            status.ok().and_then(|it| *it)
+        }
     }
 
     /// Ends open transactions, writes a checkpoint, stops. Returns when the server is gone.
