@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::profile::{self, Profile};
 use crate::contracts::stamps::{Actor, Stamps};
@@ -31,6 +32,8 @@ pub(crate) struct Platform {
     pub(crate) data_dir: OwnedDataDir,
     pub(crate) bus: Arc<EmbeddedBus>,
     postgres: PrivatePostgres,
+    /// Set before Postgres is stopped.
+    closing: CancellationToken,
 }
 
 impl Platform {
@@ -87,16 +90,19 @@ impl Platform {
             data_dir,
             bus,
             postgres,
+            closing: CancellationToken::new(),
         })
     }
 
-    /// Resolves when the private Postgres ends, of itself or through [`Platform::close`].
-    pub(crate) fn database_ended(&self) -> impl Future<Output = String> + Send + use<> {
-        let exited = self.postgres.exited();
+    /// Resolves when the private Postgres ends without having been asked to.
+    pub(crate) fn database_lost(&self) -> impl Future<Output = String> + Send + use<> {
+        let (exited, closing) = (self.postgres.exited(), self.closing.clone());
         async move {
-            exited
-                .await
-                .map_or_else(|| "unseen".to_owned(), |status| status.to_string())
+            let status = exited.await;
+            if closing.is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+            status.map_or_else(|| "unseen".to_owned(), |status| status.to_string())
         }
     }
 
@@ -127,6 +133,7 @@ impl Platform {
     /// # Errors
     /// The last sync of the log, or a server that does not stop.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
+        self.closing.cancel();
         self.ground.db.close();
         self.bus.close().await.context("closing the event log")?;
         self.postgres

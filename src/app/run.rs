@@ -111,7 +111,7 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
         return commands::migrate::check(&profile, &owned, output).await;
     }
     let platform = Platform::open(profile, owned).await?;
-    let lost = end_without_database(platform.database_ended(), output.clone());
+    let lost = end_without_database(platform.database_lost(), output.clone());
     let work = async {
         match cli.command {
             None => {
@@ -122,8 +122,6 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
         }
     };
     tokio::select! {
-        // A database that was asked to stop is the end of the work, not a loss.
-        biased;
         result = work => result,
         never = lost => match never {},
     }
@@ -133,10 +131,10 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
 /// the next start repairs what is half done. At once, so that the lock on the data directory outlives
 /// every task.
 async fn end_without_database(
-    ended: impl Future<Output = String>,
+    lost: impl Future<Output = String>,
     output: Output,
 ) -> std::convert::Infallible {
-    let status = ended.await;
+    let status = lost.await;
     output.note(format!(
         "error: the private Postgres ended by itself ({status}); what was acknowledged is safe, start \
          again to go on"

@@ -105,7 +105,7 @@ impl Till {
             "event_id": id,
             "event_class": class,
             "schema_version": 1,
-            "ts_utc": jiff::Timestamp::now().to_string(),
+            "ts_utc": format!("{:.6}", jiff::Timestamp::now()),
             "platform_run_id": self.pins["platform_run_id"],
             "scenario_run_id": self.pins["scenario_run_id"],
             "manifest_fingerprint": self.pins["manifest_fingerprint"],
