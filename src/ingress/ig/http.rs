@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -68,6 +68,9 @@ async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>
     })
 }
 
+/// How long the rest of a refused body is read.
+const DISCARD_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Reads the body, having room for each byte before it is read.
 async fn read_body(
     ig: &Ig,
@@ -83,13 +86,14 @@ async fn read_body(
         .get(header::CONTENT_LENGTH)
         .and_then(|it| it.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
+    let mut chunks = body.into_data_stream();
     if declared > limit {
+        discard(&mut chunks, 2 * limit).await;
         return Err(too_large(declared));
     }
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
     let mut room = ig.queue.enter(declared).map_err(full)?;
     let mut read = BytesMut::with_capacity(declared);
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|cause| {
             refuse(
@@ -100,6 +104,7 @@ async fn read_body(
         })?;
         let n_bytes = read.len() + chunk.len();
         if n_bytes > limit {
+            discard(&mut chunks, 2 * limit).await;
             return Err(too_large(n_bytes));
         }
         let has_room = room.bytes.num_permits();
@@ -109,6 +114,19 @@ async fn read_body(
         read.extend_from_slice(&chunk);
     }
     Ok((read.freeze(), room))
+}
+
+/// Reads and drops what is still coming, within limits: a sender that is cut off while it writes
+/// sees a reset connection instead of the answer.
+async fn discard(chunks: &mut BodyDataStream, bytes_max: usize) {
+    let until = tokio::time::Instant::now() + DISCARD_MAX;
+    let mut n_bytes = 0;
+    while n_bytes < bytes_max {
+        match tokio::time::timeout_at(until, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => n_bytes += chunk.len(),
+            _ => return,
+        }
+    }
 }
 
 async fn receipt(
