@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +22,10 @@ use crate::ingress::ig::error::Error;
 use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
+
+/// What a refused sender may go on sending until it hears of it.
+const DROPPED_BYTES_MAX: usize = 64 << 20;
+const DROPPING_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn router(ig: Arc<Ig>) -> Router {
     Router::new()
@@ -44,10 +49,15 @@ async fn events(State(ig): State<Arc<Ig>>, headers: HeaderMap, body: Body) -> Re
 }
 
 async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>, Box<Response>> {
-    if ig.stopping.is_cancelled() {
-        return Err(overloaded(ig, StatusCode::SERVICE_UNAVAILABLE));
+    let mut chunks = body.into_data_stream();
+    let read = match ig.stopping.is_cancelled() {
+        true => Err(overloaded(ig, StatusCode::SERVICE_UNAVAILABLE)),
+        false => read_body(ig, headers, &mut chunks).await,
+    };
+    if read.is_err() {
+        drop_rest(&mut chunks).await;
     }
-    let (body, room) = read_body(ig, headers, body).await?;
+    let (body, room) = read?;
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
     let items = body::split(content_type, &body)
@@ -68,7 +78,7 @@ async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>
 async fn read_body(
     ig: &Ig,
     headers: &HeaderMap,
-    body: Body,
+    chunks: &mut BodyDataStream,
 ) -> Result<(Bytes, Room), Box<Response>> {
     let limit = ig.options.body_bytes_max;
     let too_large = |n_bytes: usize| {
@@ -85,7 +95,6 @@ async fn read_body(
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
     let mut room = ig.queue.enter(declared).map_err(full)?;
     let mut read = BytesMut::with_capacity(declared);
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|cause| {
             refuse(
@@ -105,6 +114,22 @@ async fn read_body(
         read.extend_from_slice(&chunk);
     }
     Ok((read.freeze(), room))
+}
+
+/// Reads on for a while and keeps nothing: a sender who is still writing when the connection closes
+/// sees a broken pipe in place of the refusal.
+async fn drop_rest(chunks: &mut BodyDataStream) {
+    let mut left = DROPPED_BYTES_MAX;
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Who sends slowly is not waited for: the connection closes on them.
+    drop(tokio::time::timeout(DROPPING_MAX, reading).await);
 }
 
 async fn receipt(
