@@ -19,8 +19,8 @@ enum Kill {
     Streaming { decided: u64 },
     /// Only the first process of Postgres, then.
     Postmaster { decided: u64 },
-    /// The process group, once the stream has ended and what is left is worked off.
-    Draining,
+    /// The process group, so long after the end of the stream, while what is left is worked off.
+    Draining(Duration),
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn plan(kills: u64, payments: u64, seed: u64) -> Vec<Kill> {
             }
         })
         .collect();
-    plan.extend((0..drains).map(|_| Kill::Draining));
+    plan.extend((0..drains).map(|_| Kill::Draining(Duration::from_millis(draws.below(800)))));
     plan
 }
 
@@ -109,9 +109,14 @@ fn strike(home: &Home, shop: &Shop, mut process: Process<'_>, kill: Kill) -> Str
             assert!(ended.stderr.contains("Postgres"), "{}", ended.stderr);
             format!("{seen} decided")
         }
-        Kill::Draining => {
+        Kill::Draining(after) => {
             let seen = until_ended(&mut process, shop);
-            if let Some(seen) = seen {
+            let ended = Instant::now();
+            let is_running = until("the moment", LONG, || match process.is_running() {
+                false => Some(false),
+                true => (ended.elapsed() >= after).then_some(true),
+            });
+            if let Some(seen) = seen.filter(|_| is_running) {
                 process.kill_all();
                 return format!("ended, {seen} decided");
             }

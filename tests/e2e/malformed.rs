@@ -11,195 +11,172 @@ use crate::shop;
 /// A test number of a card scheme; it is nobody's card.
 const CARD: &str = "4111111111111111";
 
-/// Each bad line of a body with its verdict.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table of cases is as long as its cases"
-)]
-fn lines(till: &Till) -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let good = |id: &str| till.traffic(id, 100);
-    let text = |id: &str| good(id).to_string();
-    let with = |id: &str, pointer: &str, value: Value| {
-        let mut event = good(id);
+/// What is wrong, the line, its verdict.
+type Row = (&'static str, String, &'static str);
+
+/// Makes bad events of good ones.
+struct Bad<'t>(&'t Till);
+
+impl Bad<'_> {
+    fn text(&self, id: &str) -> String {
+        self.0.traffic(id, 100).to_string()
+    }
+
+    /// With another value, or one more.
+    fn with(&self, id: &str, pointer: &str, value: Value) -> String {
+        let mut event = self.0.traffic(id, 100);
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         event.pointer_mut(parent).unwrap()[name] = value;
         event.to_string()
-    };
-    let amount = |id: &str, digits: &str| {
-        text(id).replace(
-            "\"amount_minor\":100",
-            &format!("\"amount_minor\":{digits}"),
-        )
-    };
-    let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
-    let long = json!({"note": "y".repeat(300_000)});
-    let other_run = format!("run_{}", "0".repeat(64));
-    let rows: Vec<(&str, String, &str)> = vec![
-        (
-            "bad JSON",
-            "{\"event_id\": oops}".to_owned(),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "cut off",
-            text("x01")[..80].to_owned(),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        ("no object", "17".to_owned(), "REJECTED ITEM_UNPARSABLE"),
-        (
-            "an empty object",
-            "{}".to_owned(),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "more behind it",
-            text("x02") + " x",
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "event_id with spaces",
-            with("x03", "/event_id", json!("a b")),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "event_id beyond ASCII",
-            with("x04", "/event_id", json!("é")),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "event_id too long",
-            with("x05", "/event_id", json!("e".repeat(129))),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "a number as id",
-            with("x06", "/event_id", json!(3)),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "a text as version",
-            with("x07", "/schema_version", json!("1")),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "no time",
-            with("x08", "/ts_utc", json!("yesterday")),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "an unknown field",
-            with("x09", "/colour", json!("red")),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        (
-            "nested too deep",
-            with("x10", "/payload/attributes", json!({"x": deep})),
-            "REJECTED ITEM_UNPARSABLE",
-        ),
-        ("NaN", amount("x11", "NaN"), "REJECTED ITEM_UNPARSABLE"),
-        (
-            "a float",
-            amount("x12", "1.5"),
-            "REJECTED NUMBER_NOT_INTEGER",
-        ),
-        (
-            "an exponent",
-            amount("x13", "1e2"),
-            "REJECTED NUMBER_NOT_INTEGER",
-        ),
-        (
-            "beyond 64 bits",
-            amount("x14", "9223372036854775808"),
-            "REJECTED NUMBER_NOT_INTEGER",
-        ),
-        (
-            "a key twice",
-            text("x15").replacen('{', "{\"producer\":\"a\",", 1),
-            "REJECTED DUPLICATE_KEY",
-        ),
-        (
-            "a key twice in the payload",
-            text("x16").replace("\"channel\"", "\"currency\":\"EUR\",\"channel\""),
-            "REJECTED DUPLICATE_KEY",
-        ),
-        (
-            "huge",
-            with("x17", "/payload/attributes", long),
-            "REJECTED ITEM_TOO_LARGE",
-        ),
-        (
-            "a wrong run",
-            with("x18", "/platform_run_id", json!(other_run)),
-            "REJECTED RUN_UNKNOWN",
-        ),
-        (
-            "an unknown class",
-            with("q01", "/event_class", json!("refund")),
+    }
+
+    /// With these characters for the amount.
+    fn amount(&self, id: &str, digits: &str) -> String {
+        let amount = format!("\"amount_minor\":{digits}");
+        self.text(id).replace("\"amount_minor\":100", &amount)
+    }
+
+    /// No JSON object, or not the fields of an envelope.
+    fn unparsable(&self) -> Vec<Row> {
+        let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
+        let deep = json!({"x": deep});
+        let cut = self.text("x01")[..80].to_owned();
+        let rows = [
+            ("bad JSON", "{\"event_id\": oops}".to_owned()),
+            ("cut off", cut),
+            ("no object", "17".to_owned()),
+            ("an empty object", "{}".to_owned()),
+            ("more behind it", self.text("x02") + " x"),
+            (
+                "spaces in the id",
+                self.with("x03", "/event_id", json!("a b")),
+            ),
+            (
+                "an id beyond ASCII",
+                self.with("x04", "/event_id", json!("é")),
+            ),
+            (
+                "an id too long",
+                self.with("x05", "/event_id", json!("e".repeat(129))),
+            ),
+            ("a number as id", self.with("x06", "/event_id", json!(3))),
+            (
+                "a text as version",
+                self.with("x07", "/schema_version", json!("1")),
+            ),
+            ("no time", self.with("x08", "/ts_utc", json!("yesterday"))),
+            (
+                "nanoseconds",
+                self.with("x09", "/ts_utc", json!("2025-01-01T00:00:00.000000001Z")),
+            ),
+            (
+                "an unknown field",
+                self.with("x10", "/colour", json!("red")),
+            ),
+            ("too deep", self.with("x11", "/payload/attributes", deep)),
+            ("NaN", self.amount("x12", "NaN")),
+        ];
+        let verdict = |(what, text)| (what, text, "REJECTED ITEM_UNPARSABLE");
+        rows.map(verdict).into()
+    }
+
+    /// Readable, but of no single meaning here.
+    fn rejected(&self) -> Vec<Row> {
+        let (number, key) = ("REJECTED NUMBER_NOT_INTEGER", "REJECTED DUPLICATE_KEY");
+        let twice = self.text("x15").replacen('{', "{\"producer\":\"a\",", 1);
+        let inner = "\"currency\":\"EUR\",\"channel\"";
+        let inner = self.text("x16").replace("\"channel\"", inner);
+        let long = json!({"note": "y".repeat(300_000)});
+        let long = self.with("x17", "/payload/attributes", long);
+        let run = json!(format!("run_{}", "0".repeat(64)));
+        let run = self.with("x18", "/platform_run_id", run);
+        vec![
+            ("a float", self.amount("x12", "1.5"), number),
+            ("an exponent", self.amount("x13", "1e2"), number),
+            (
+                "past 64 bits",
+                self.amount("x14", "9223372036854775808"),
+                number,
+            ),
+            ("a key twice", twice, key),
+            ("a key twice below", inner, key),
+            ("huge", long, "REJECTED ITEM_TOO_LARGE"),
+            ("a wrong run", run, "REJECTED RUN_UNKNOWN"),
+        ]
+    }
+
+    /// Parsed, received, and kept aside.
+    fn quarantined(&self) -> Vec<Row> {
+        let (schema, pins) = ("QUARANTINED SCHEMA_INVALID", "QUARANTINED PINS_MISMATCH");
+        let (class, version) = (
             "QUARANTINED CLASS_UNKNOWN",
-        ),
-        (
-            "a future version",
-            with("q02", "/schema_version", json!(2)),
             "QUARANTINED SCHEMA_VERSION_UNSUPPORTED",
-        ),
-        (
-            "a negative amount",
-            amount("q03", "-1"),
-            "QUARANTINED SCHEMA_INVALID",
-        ),
-        (
-            "a text as amount",
-            amount("q04", "\"100\""),
-            "QUARANTINED SCHEMA_INVALID",
-        ),
-        (
-            "no such currency",
-            with("q05", "/payload/currency", json!("euro")),
-            "QUARANTINED SCHEMA_INVALID",
-        ),
-        (
-            "no such channel",
-            with("q06", "/payload/channel", json!("fax")),
-            "QUARANTINED SCHEMA_INVALID",
-        ),
-        (
-            "null for a value",
-            with("q07", "/payload/customer_id", json!(null)),
-            "QUARANTINED SCHEMA_INVALID",
-        ),
-        (
-            "an unknown payload field",
-            with("q08", "/payload/pan", json!("x")),
-            "QUARANTINED SCHEMA_INVALID",
-        ),
-        (
-            "a pii map",
-            with("q09", "/pii", json!({"name": "Ada"})),
-            "QUARANTINED PII_UNSUPPORTED",
-        ),
-        (
-            "wrong pins",
-            with("q10", "/manifest_fingerprint", json!("0".repeat(64))),
-            "QUARANTINED PINS_MISMATCH",
-        ),
-        (
-            "a stranger's tenant",
-            with("q11", "/tenant_id", json!("other")),
-            "QUARANTINED PINS_MISMATCH",
-        ),
-        (
-            "the year 2099",
-            with("q12", "/ts_utc", json!("2099-01-01T00:00:00Z")),
-            "QUARANTINED TS_OUT_OF_RANGE",
-        ),
-        (
-            "the year 1999",
-            with("q13", "/ts_utc", json!("1999-01-01T00:00:00Z")),
-            "QUARANTINED TS_OUT_OF_RANGE",
-        ),
-    ];
-    let bytes = |(what, text, verdict): (_, String, _)| (what, text.into_bytes(), verdict);
-    rows.into_iter().map(bytes).collect()
+        );
+        let (pii, time) = ("QUARANTINED PII_UNSUPPORTED", "QUARANTINED TS_OUT_OF_RANGE");
+        let on = |id: &str, field: &str, value: Value| self.with(id, field, value);
+        let null = json!(null);
+        let world = json!("0".repeat(64));
+        vec![
+            (
+                "an unknown class",
+                on("q01", "/event_class", json!("refund")),
+                class,
+            ),
+            (
+                "a future version",
+                on("q02", "/schema_version", json!(2)),
+                version,
+            ),
+            ("a negative amount", self.amount("q03", "-1"), schema),
+            ("a text as amount", self.amount("q04", "\"100\""), schema),
+            (
+                "no such currency",
+                on("q05", "/payload/currency", json!("euro")),
+                schema,
+            ),
+            (
+                "no such channel",
+                on("q06", "/payload/channel", json!("fax")),
+                schema,
+            ),
+            (
+                "null for a value",
+                on("q07", "/payload/customer_id", null),
+                schema,
+            ),
+            (
+                "an unknown part",
+                on("q08", "/payload/pan", json!("x")),
+                schema,
+            ),
+            (
+                "a payload of text",
+                on("q09", "/payload", json!("x")),
+                schema,
+            ),
+            ("a pii map", on("q10", "/pii", json!({"name": "Ada"})), pii),
+            (
+                "wrong pins",
+                on("q11", "/manifest_fingerprint", world),
+                pins,
+            ),
+            (
+                "a wrong tenant",
+                on("q12", "/tenant_id", json!("other")),
+                pins,
+            ),
+            (
+                "the year 2099",
+                on("q13", "/ts_utc", json!("2099-01-01T00:00:00Z")),
+                time,
+            ),
+            (
+                "the year 1999",
+                on("q14", "/ts_utc", json!("1999-01-01T00:00:00Z")),
+                time,
+            ),
+        ]
+    }
 }
 
 #[test]
@@ -207,15 +184,12 @@ fn every_kind_of_malformed_input_has_its_verdict() {
     let home = Home::new();
     let (all, port) = home.serve();
     let till = till(&home, "till");
-    let table = lines(&till);
-    assert!(table.len() >= 20);
-    let quarantined = table
-        .iter()
-        .filter(|row| row.2.starts_with("QUARANTINED"))
-        .count();
+    let bad = Bad(&till);
+    let quarantined = bad.quarantined().len();
+    let table = [bad.unparsable(), bad.rejected(), bad.quarantined()].concat();
     for (n, (what, bad, verdict)) in table.iter().enumerate() {
         let good = till.traffic(&format!("good{n}"), 100).to_string();
-        let body = [good.as_bytes(), b"\n", bad].concat();
+        let body = format!("{good}\n{bad}");
         let answer = port.post("/v1/events", NDJSON, body);
         assert_eq!(answer.status, 200, "{what}: {answer:?}");
         let results = answer.body["results"].as_array().unwrap();
@@ -253,7 +227,7 @@ fn every_kind_of_malformed_input_has_its_verdict() {
     assert_eq!(shown["decisions_count"], table.len() + cards, "{shown}");
     shop::check_balanced(&home, &till.run);
     let found = files_with(&home.data(), CARD.as_bytes());
-    assert!(found.is_empty(), "a card number in clear: {found:?}");
+    assert!(found.is_empty(), "card numbers in clear: {found:?}");
 }
 
 /// A body that is unreadable as a whole is an HTTP error, and nothing of it is taken.
