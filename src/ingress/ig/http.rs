@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -23,9 +22,8 @@ use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
 
-/// What a refused sender may go on sending until it hears of it.
-const DROPPED_BYTES_MAX: usize = 64 << 20;
-const DROPPING_MAX: Duration = Duration::from_secs(5);
+/// A verdict with its receipt is about this long.
+pub(super) const VERDICT_BYTES: usize = 900;
 
 pub(super) fn router(ig: Arc<Ig>) -> Router {
     Router::new()
@@ -42,22 +40,18 @@ async fn events(State(ig): State<Arc<Ig>>, headers: HeaderMap, body: Body) -> Re
                 true => StatusCode::ACCEPTED,
                 false => StatusCode::OK,
             };
-            json(status, &IngestAnswer { results })
+            let size = results.len() * VERDICT_BYTES + 64;
+            json(status, &IngestAnswer { results }, size)
         }
         Err(refused) => *refused,
     }
 }
 
 async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>, Box<Response>> {
-    let mut chunks = body.into_data_stream();
-    let read = match ig.stopping.is_cancelled() {
-        true => Err(overloaded(ig, StatusCode::SERVICE_UNAVAILABLE)),
-        false => read_body(ig, headers, &mut chunks).await,
-    };
-    if read.is_err() {
-        drop_rest(&mut chunks).await;
+    if ig.stopping.is_cancelled() {
+        return Err(overloaded(ig, StatusCode::SERVICE_UNAVAILABLE));
     }
-    let (body, room) = read?;
+    let (body, room) = read_body(ig, headers, body).await?;
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
     let items = body::split(content_type, &body)
@@ -74,11 +68,14 @@ async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>
     })
 }
 
+/// How long the rest of a refused body is read.
+const DISCARD_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Reads the body, having room for each byte before it is read.
 async fn read_body(
     ig: &Ig,
     headers: &HeaderMap,
-    chunks: &mut BodyDataStream,
+    body: Body,
 ) -> Result<(Bytes, Room), Box<Response>> {
     let limit = ig.options.body_bytes_max;
     let too_large = |n_bytes: usize| {
@@ -89,7 +86,9 @@ async fn read_body(
         .get(header::CONTENT_LENGTH)
         .and_then(|it| it.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
+    let mut chunks = body.into_data_stream();
     if declared > limit {
+        discard(&mut chunks, 2 * limit).await;
         return Err(too_large(declared));
     }
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
@@ -105,6 +104,7 @@ async fn read_body(
         })?;
         let n_bytes = read.len() + chunk.len();
         if n_bytes > limit {
+            discard(&mut chunks, 2 * limit).await;
             return Err(too_large(n_bytes));
         }
         let has_room = room.bytes.num_permits();
@@ -116,20 +116,17 @@ async fn read_body(
     Ok((read.freeze(), room))
 }
 
-/// Reads on for a while and keeps nothing: a sender who is still writing when the connection closes
-/// sees a broken pipe in place of the refusal.
-async fn drop_rest(chunks: &mut BodyDataStream) {
-    let mut left = DROPPED_BYTES_MAX;
-    let reading = async {
-        while let Some(Ok(chunk)) = chunks.next().await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                return;
-            }
+/// Reads and drops what is still coming, within limits: a sender that is cut off while it writes
+/// sees a reset connection instead of the answer.
+async fn discard(chunks: &mut BodyDataStream, bytes_max: usize) {
+    let until = tokio::time::Instant::now() + DISCARD_MAX;
+    let mut n_bytes = 0;
+    while n_bytes < bytes_max {
+        match tokio::time::timeout_at(until, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => n_bytes += chunk.len(),
+            _ => return,
         }
-    };
-    // Who sends slowly is not waited for: the connection closes on them.
-    drop(tokio::time::timeout(DROPPING_MAX, reading).await);
+    }
 }
 
 async fn receipt(
@@ -149,16 +146,18 @@ async fn receipt(
     };
     match ig.find_receipt(run, class, event_id).await {
         Ok(Some(verdict)) => match verdict.receipt {
-            Some(receipt) => json(StatusCode::OK, &receipt),
-            None => json(StatusCode::ACCEPTED, &verdict),
+            Some(receipt) => json(StatusCode::OK, &receipt, VERDICT_BYTES),
+            None => json(StatusCode::ACCEPTED, &verdict, VERDICT_BYTES),
         },
         Ok(None) => *refuse(404, Code::NotFound, "no such event was admitted".to_owned()),
         Err(error) => *failed(&ig, &error),
     }
 }
 
-fn json(status: StatusCode, body: &impl serde::Serialize) -> Response {
-    let body = serde_json::to_vec(body).expect("an answer is plain JSON");
+/// `size` is about how long the body gets: growing it step by step would copy it several times.
+fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Response {
+    let mut body = Vec::with_capacity(size);
+    serde_json::to_writer(&mut body, answer).expect("an answer is plain JSON");
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, body).into_response()
 }
