@@ -80,7 +80,7 @@ fn plan(kills: u64, payments: u64, seed: u64) -> Vec<Kill> {
             }
         })
         .collect();
-    plan.extend((0..drains).map(|_| Kill::Draining(Duration::from_millis(draws.below(800)))));
+    plan.extend((0..drains).map(|_| Kill::Draining(Duration::from_millis(draws.below(300)))));
     plan
 }
 
