@@ -186,6 +186,9 @@ fn sweeper(dir: &Path) -> Child {
             [ "$waits" -lt 600 ]; do
             sleep 0.1; waits=$((waits + 1))
         done
+        # The socket's directory is outside; its owner and its watchdog were killed alike.
+        read -r socket_dir < "$1/data/pg/socket_dir" || socket_dir=
+        case $socket_dir in /tmp/fp.*) rm -rf "$socket_dir" ;; esac
         # A backend may outlive its postmaster for a moment and write.
         until rm -rf "$1" || [ "$waits" -gt 600 ]; do sleep 0.1; waits=$((waits + 1)); done
     "#;
