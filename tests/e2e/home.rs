@@ -187,8 +187,10 @@ fn sweeper(dir: &Path) -> Child {
             sleep 0.1; waits=$((waits + 1))
         done
         # The socket's directory is outside; its owner and its watchdog were killed alike.
-        read -r socket_dir < "$1/data/pg/socket_dir" || socket_dir=
-        case $socket_dir in /tmp/fp.*) rm -rf "$socket_dir" ;; esac
+        socket_dir=$(cat "$1/data/pg/socket_dir" 2>/dev/null)
+        case $socket_dir in
+            /tmp/fp.*) rm -f "$socket_dir"/.s.PGSQL.*; rmdir "$socket_dir" 2>/dev/null ;;
+        esac
         # A backend may outlive its postmaster for a moment and write.
         until rm -rf "$1" || [ "$waits" -gt 600 ]; do sleep 0.1; waits=$((waits + 1)); done
     "#;
