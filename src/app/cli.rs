@@ -60,7 +60,7 @@ impl Cli {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Every service role and the job workers, one process, one port
+    /// Every service role, one process, one port
     All,
     /// Ingestion Gate
     Ig,
@@ -106,10 +106,10 @@ pub(crate) enum Command {
     Gov(Gov),
     /// Policies: check a file
     #[command(subcommand)]
-    Policy(Check),
+    Policy(PolicyCommand),
     /// Feature sets: check a file
     #[command(subcommand)]
-    Features(Check),
+    Features(FeaturesCommand),
     /// Profiles: show, check, compare
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -292,19 +292,26 @@ pub(crate) enum Gov {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Check {
+pub(crate) enum FeaturesCommand {
     /// Read a file, check every name and type, say what is wrong where
-    Check(CheckFile),
+    Check {
+        /// The YAML file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct CheckFile {
-    /// The YAML file
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// The feature set that a policy is checked against [default: the built-in one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) features: Option<PathBuf>,
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Read a file, check every name and type, say what is wrong where
+    Check {
+        /// The YAML file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The feature set that it is checked against [default: the built-in one]
+        #[arg(long, value_name = "FILE")]
+        features: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

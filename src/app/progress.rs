@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION};
 use crate::contracts::progress::{GroupProgress, RunProgress, RunState};
+use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
-use crate::rtdl::decision;
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{self, LeaseRow};
 use crate::substrate::db::Client;
@@ -98,7 +98,8 @@ fn decided(leases: &[LeaseRow], run: &PlatformRunId) -> Basis {
         .iter()
         .find(|row| row.key.group == DECISION && row.key.scope == scope);
     decision
-        .and_then(|row| decision::basis_of(&row.position))
+        .and_then(|row| RunPosition::parse(&row.position).ok())
+        .map(|position| position.basis)
         .unwrap_or_default()
 }
 

@@ -25,6 +25,7 @@ pub mod progress;
 pub mod ready;
 pub mod receipt;
 pub mod reconciliation;
+pub mod run_position;
 pub mod schema;
 pub mod stamps;
 pub mod verdict;

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::contracts::decision::ChainLink;
 use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION};
 use crate::contracts::ready::Ready;
-use crate::domain::digest::Digest;
+use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::time::Time;
@@ -77,16 +75,7 @@ impl Cut {
 #[derive(Debug)]
 pub(super) struct Positions {
     leases: Vec<LeaseRow>,
-    pub(super) decision: DecisionPosition,
-}
-
-/// The position of a run's decision worker: basis and chain in one text.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DecisionPosition {
-    basis: Basis,
-    pub(super) seq: i64,
-    pub(super) link: Digest,
+    pub(super) decision: RunPosition,
 }
 
 impl Positions {
@@ -95,13 +84,9 @@ impl Positions {
         let scope = run.to_string();
         let of_run = |row: &&LeaseRow| row.key.group == DECISION && row.key.scope == scope;
         let decision = match leases.iter().find(of_run) {
-            Some(row) => serde_json::from_str(&row.position)
+            Some(row) => RunPosition::parse(&row.position)
                 .map_err(|cause| db::Error::form("decision position", &cause))?,
-            None => {
-                let ChainLink { seq, link } = ChainLink::genesis(run);
-                let basis = cut.ready.tips.clone();
-                DecisionPosition { basis, seq, link }
-            }
+            None => RunPosition::initial(run, &cut.ready.tips),
         };
         Ok(Positions { leases, decision })
     }

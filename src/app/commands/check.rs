@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::app::bundles::shipped;
-use crate::app::cli::{Check, CheckFile};
+use crate::app::cli::{FeaturesCommand, PolicyCommand};
 use crate::app::commands::Refusal;
 use crate::app::commands::table::table;
 use crate::app::output::Output;
@@ -13,9 +13,9 @@ use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::engine::{Diagnostic, FeatureSet, Policy};
 
-pub(crate) fn features(command: &Check, output: &Output) -> anyhow::Result<u8> {
-    let Check::Check(asked) = command;
-    let (name, text) = read(&asked.file)?;
+pub(crate) fn features(command: &FeaturesCommand, output: &Output) -> anyhow::Result<u8> {
+    let FeaturesCommand::Check { file } = command;
+    let (name, text) = read(file)?;
     let set = FeatureSet::compile(&name, &text).map_err(|found| refusal(&found))?;
     let names: Vec<(String, String)> = set
         .features()
@@ -27,28 +27,28 @@ pub(crate) fn features(command: &Check, output: &Output) -> anyhow::Result<u8> {
             .map(|(name, kind)| vec![name.clone(), kind.clone()]);
         format!(
             "{} is in order\n\n{}",
-            asked.file.display(),
+            file.display(),
             table(&["FEATURE", "TYPE"], rows, &[])
         )
     });
     Ok(DONE)
 }
 
-pub(crate) fn policy(command: &Check, output: &Output) -> anyhow::Result<u8> {
-    let Check::Check(asked) = command;
-    let set = feature_set(asked)?;
-    let (name, text) = read(&asked.file)?;
+pub(crate) fn policy(command: &PolicyCommand, output: &Output) -> anyhow::Result<u8> {
+    let PolicyCommand::Check { file, features } = command;
+    let set = feature_set(features.as_deref())?;
+    let (name, text) = read(file)?;
     let compiled = Policy::compile_against(&name, &text, Some(&set));
     let policy = compiled.map_err(|found| refusal(&found))?;
     for warning in policy.warnings() {
         output.note(warning.to_string());
     }
-    output.line(format!("{} is in order", asked.file.display()));
+    output.line(format!("{} is in order", file.display()));
     Ok(DONE)
 }
 
-fn feature_set(asked: &CheckFile) -> anyhow::Result<FeatureSet> {
-    let (name, text) = match &asked.features {
+fn feature_set(file: Option<&Path>) -> anyhow::Result<FeatureSet> {
+    let (name, text) = match file {
         Some(file) => read(file)?,
         None => {
             let (text, name) = shipped("bundles/baseline/feature_set.yaml")?;

@@ -27,5 +27,4 @@ mod validate;
 
 pub use error::Error;
 pub use quarantine::{Quarantined, quarantine_list, quarantine_show};
-pub use receipts::GROUP as RECEIPTS_GROUP;
-pub use role::{GROUP, Ig, Options};
+pub use role::{Ig, Options};

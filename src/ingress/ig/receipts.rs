@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::contracts::groups;
 use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
 use crate::governance::counters::Counter;
@@ -24,9 +25,7 @@ const LIST_BATCHES: &str = include_str!("sql/list_batches.sql");
 const INSERT_SEGMENT: &str = include_str!("sql/insert_segment.sql");
 const INSERT_WRITE_FAILED: &str = include_str!("sql/insert_write_failed.sql");
 
-/// The lease group; the scope is the gate, the position the last batch written.
-pub const GROUP: &str = "receipts";
-
+/// The position before the first batch; then it is the last batch written.
 const START: &str = "0/0";
 /// Batches looked at together; more follow in the next turn.
 const LIST_MAX: i64 = 512;
@@ -110,7 +109,7 @@ async fn turn(ig: &Ig, held: &mut Option<Lease>, all: bool) -> Result<(), Error>
             lease
         }
         None => {
-            let key = LeaseKey::new(GROUP, ig.options.gate_id.clone());
+            let key = LeaseKey::new(groups::RECEIPTS, ig.options.gate_id.clone());
             let taken = key.take(&client, &ig.ground.holder, START).await?;
             taken.ok_or(Error::NotHolder)?
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::contracts::envelope::AdmittedEvent;
+use crate::contracts::groups;
 use crate::domain::digest::Digest;
 use crate::domain::keys::EventKey;
 use crate::domain::offset::{Position, ShardId};
@@ -17,7 +18,7 @@ use crate::ingress::ig::batch::{Line, read_inflight};
 use crate::ingress::ig::error::Error;
 use crate::ingress::ig::pipeline;
 use crate::ingress::ig::publish::{Places, Publisher, Stopped};
-use crate::ingress::ig::role::{GROUP, Ig};
+use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::settled::{self, Admitted};
 use crate::ingress::ig::terminal::Published;
 use crate::runtime::lease::LeaseKey;
@@ -66,7 +67,7 @@ async fn pass(ig: &Ig) -> Result<(), Error> {
     drop(client);
     for row in &dead {
         let gate_id: &str = row.get(0);
-        let key = LeaseKey::new(GROUP, gate_id);
+        let key = LeaseKey::new(groups::IG, gate_id);
         let taken = key
             .take(&ig.ground.db.get().await?, &ig.ground.holder, "")
             .await?;

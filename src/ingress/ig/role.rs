@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::contracts::groups;
 use crate::domain::ids::PlatformRunId;
 use crate::governance::counters::Counter;
 use crate::ingress::ig::error::Error;
@@ -24,9 +25,6 @@ use crate::runtime::partitions::Partitions;
 use crate::substrate::bus::RECORD_BYTES_MAX;
 use crate::substrate::clock::Entropy;
 use crate::substrate::tasks::Tasks;
-
-/// The lease group of gates; the scope is the gate's name.
-pub const GROUP: &str = "ig";
 
 /// What a record carries beside the envelope.
 const RECORD_OVERHEAD_BYTES: usize = 1_024;
@@ -302,7 +300,7 @@ async fn watch_stop(ig: Arc<Ig>, stop: CancellationToken, drained: CancellationT
 
 /// Takes the lease, keeps it, takes it again when it was lost; releases it after the drain.
 async fn keep_lease(ig: Arc<Ig>, drained: CancellationToken) {
-    let key = LeaseKey::new(GROUP, ig.options.gate_id.clone());
+    let key = LeaseKey::new(groups::IG, ig.options.gate_id.clone());
     loop {
         let wait = match hold(&ig, &key).await {
             Ok(true) => RENEW_EVERY,

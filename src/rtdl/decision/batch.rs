@@ -5,6 +5,7 @@ use crate::contracts::canonical;
 use crate::contracts::decision::{
     ChainLink, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
 };
+use crate::contracts::run_position::RunPosition;
 use crate::contracts::stamps::Stamps;
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
@@ -16,7 +17,6 @@ use crate::engine::decide::{ENGINE_REV, decide};
 use crate::engine::event::EventRecord;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::frames::Found;
-use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::state::RunState;
 
 /// One traffic event of this run that is to be decided.

@@ -11,7 +11,6 @@ mod batch;
 mod error;
 mod frames;
 mod looks;
-mod position;
 mod role;
 mod state;
 mod store;
@@ -20,5 +19,4 @@ mod worker;
 
 pub use error::Error;
 pub use looks::Looks;
-pub use position::basis_of;
 pub use role::{Decision, Options};

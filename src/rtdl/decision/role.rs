@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
 use crate::contracts::ready::Ready;
+use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::ShardRef;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::looks::{Looked, Looks};
-use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::store;
 use crate::rtdl::decision::worker::Worker;
 use crate::runtime::ground::Ground;

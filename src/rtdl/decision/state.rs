@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::vocabulary::EventClass;
@@ -11,7 +12,6 @@ use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureState;
 use crate::rtdl::decision::Error;
-use crate::rtdl::decision::position::RunPosition;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded};
 use crate::substrate::bus::{ReadFrom, ReadLimit};

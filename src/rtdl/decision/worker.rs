@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contracts::groups::DECISION;
 use crate::contracts::ready::Ready;
+use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::keys::FlowKey;
 use crate::domain::offset::{Position, SequenceNumber, ShardRef};
@@ -22,7 +23,6 @@ use crate::governance::counters::Counter;
 use crate::law;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
-use crate::rtdl::decision::position::RunPosition;
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::store::{Batch, CountKey, Counts};
 use crate::rtdl::decision::{Error, Options, watermark};

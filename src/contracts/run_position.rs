@@ -1,4 +1,4 @@
-//! The position of a run's worker: basis and chain in one text, so that one row fences both.
+//! How far a run is decided: basis and chain in one text, so that one lease row fences both (L4).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,17 +11,18 @@ use crate::domain::vocabulary::Stream;
 /// What the lease row holds, as JSON with sorted keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RunPosition {
+pub struct RunPosition {
     /// The position in every basis shard.
-    pub(super) basis: Basis,
+    pub basis: Basis,
     /// The newest link of the chain.
-    pub(super) seq: i64,
-    pub(super) link: Digest,
+    pub seq: i64,
+    pub link: Digest,
 }
 
 impl RunPosition {
     /// A run begins at the tips that READY pins.
-    pub(super) fn initial(run: &PlatformRunId, tips: &Basis) -> RunPosition {
+    #[must_use]
+    pub fn initial(run: &PlatformRunId, tips: &Basis) -> RunPosition {
         let traffic = format!("{}/", Stream::Traffic);
         let pinned = tips
             .0
@@ -36,34 +37,36 @@ impl RunPosition {
         RunPosition { basis, seq, link }
     }
 
-    pub(super) fn chain(&self) -> ChainLink {
+    #[must_use]
+    pub fn chain(&self) -> ChainLink {
         ChainLink {
             seq: self.seq,
             link: self.link,
         }
     }
 
-    pub(super) fn extend(&mut self, chain: ChainLink) {
+    pub fn extend(&mut self, chain: ChainLink) {
         (self.seq, self.link) = (chain.seq, chain.link);
     }
 
-    pub(super) fn advance(&mut self, shard: &ShardRef, to: Position) {
+    pub fn advance(&mut self, shard: &ShardRef, to: Position) {
         self.basis.advance(shard, to);
     }
 
-    pub(super) fn to_text(&self) -> String {
+    /// As the lease row holds it.
+    ///
+    /// # Panics
+    /// Never: a position is plain JSON.
+    #[must_use]
+    pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("a position is plain JSON")
     }
 
-    pub(super) fn parse(text: &str) -> Result<RunPosition, serde_json::Error> {
+    /// Reads what a lease row holds.
+    ///
+    /// # Errors
+    /// When the text is no such position.
+    pub fn parse(text: &str) -> Result<RunPosition, serde_json::Error> {
         serde_json::from_str(text)
     }
-}
-
-/// The basis in the text of a decision lease, for those who watch progress.
-#[must_use]
-pub fn basis_of(position: &str) -> Option<Basis> {
-    RunPosition::parse(position)
-        .ok()
-        .map(|position| position.basis)
 }
