@@ -159,6 +159,19 @@ impl Port {
     }
 }
 
+impl Port {
+    /// Waits until so many payments of a run are decided. Lanes finish out of order, so the decision
+    /// on the last payment says nothing of the others.
+    #[track_caller]
+    pub(crate) fn until_decided(&self, run: &str, payments: u64) {
+        let path = format!("/v1/runs/{run}/progress");
+        until("decisions", LONG, || {
+            let decided = self.get(&path).body["decisions_count"].as_u64().unwrap();
+            (decided >= payments).then_some(())
+        });
+    }
+}
+
 /// `ADMITTED`, or `QUARANTINED SCHEMA_INVALID`.
 pub(crate) fn words(verdict: &Value) -> String {
     let result = verdict["result"].as_str().unwrap();

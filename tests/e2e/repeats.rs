@@ -25,7 +25,7 @@ fn the_third_stream_of_a_world_changes_nothing() {
     let sent = home.json(&["wsp", "stream", "--run", &shop.run, "--limit", &limit]);
     assert_eq!(sent["arrivals"], PAYMENTS, "{sent}");
     let payments = &shop.read()[..PAYMENTS as usize];
-    port.decision(&shop.run, &payments.last().unwrap().event_id);
+    port.until_decided(&shop.run, PAYMENTS);
     let before = decisions(&home, &shop);
     assert_eq!(before.len() as u64, PAYMENTS);
 

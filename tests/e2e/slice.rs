@@ -26,8 +26,7 @@ fn fifty_thousand_payments_are_counted_balanced_and_computed() {
     assert_eq!(sent["events"], 4 * PAYMENTS, "{sent}");
     assert_eq!(sent["duplicates"], 0, "{sent}");
     let payments = shop.read();
-    let last = payments.last().unwrap();
-    port.decision(&shop.run, &last.event_id);
+    port.until_decided(&shop.run, PAYMENTS);
     check_features(&port, &shop.run, &payments);
     all.stop(Signal::TERM).expect(DONE);
 
