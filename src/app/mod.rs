@@ -5,6 +5,7 @@
 mod bundles;
 mod cli;
 mod commands;
+mod doc;
 mod http;
 mod output;
 mod owner;
@@ -15,4 +16,5 @@ mod roles;
 mod run;
 mod secrets;
 
+pub use http::document;
 pub use run::run;

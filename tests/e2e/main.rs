@@ -14,5 +14,7 @@ mod live;
 mod lockstep;
 mod malformed;
 mod repeats;
+mod routes;
 mod shop;
 mod slice;
+mod wait;

@@ -7,6 +7,7 @@
 
 mod batch;
 mod body;
+mod doc;
 mod error;
 mod http;
 mod item;
@@ -24,7 +25,9 @@ mod store;
 mod terminal;
 mod tokenise;
 mod validate;
+mod wait;
 
 pub use error::Error;
+pub use http::api;
 pub use quarantine::{Quarantined, quarantine_list, quarantine_show};
 pub use role::{Ig, Options};
