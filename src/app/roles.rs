@@ -40,6 +40,8 @@ pub(crate) enum Listen {
 pub(crate) struct Bells {
     /// Rung to have archive and receipts written out now.
     pub(crate) flush: Flush,
+    /// Asked to look at open batches now.
+    pub(crate) gate: Arc<Ig>,
     /// Rung to have the decision role look at every run now.
     looks: Looks,
     has_archive: bool,
@@ -118,6 +120,7 @@ pub(crate) async fn start(
         addr: bind_addr(platform, listen),
         bells: Bells {
             flush,
+            gate: gate.clone(),
             looks: decision.looks(),
             has_archive: profile.archive.enabled,
         },

@@ -13,6 +13,7 @@ mod kills;
 mod live;
 mod lockstep;
 mod malformed;
+mod operate;
 mod repeats;
 mod routes;
 mod shop;

@@ -270,6 +270,11 @@ impl Ig {
         self.held.borrow().is_some() && !self.stopping.is_cancelled()
     }
 
+    /// Has the resolver look at open batches now, and not when its time comes.
+    pub fn resolve_now(&self) {
+        self.resolve_now.notify_one();
+    }
+
     /// The epoch in hand, waiting for it; `None` when the gate gives up.
     pub(super) async fn epoch(&self) -> Option<i64> {
         let mut held = self.held.subscribe();
