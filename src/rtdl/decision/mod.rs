@@ -14,6 +14,7 @@ mod looks;
 mod role;
 mod state;
 mod store;
+mod told;
 mod watermark;
 mod worker;
 

@@ -25,6 +25,7 @@ use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::store::{Batch, CountKey, Counts};
+use crate::rtdl::decision::told::Told;
 use crate::rtdl::decision::{Error, Options, watermark};
 use crate::runtime::commit;
 use crate::runtime::ground::Ground;
@@ -55,6 +56,8 @@ pub(super) struct Worker {
     pub(super) options: Options,
     pub(super) bundle: Arc<CompiledBundle>,
     pub(super) partitions: Partitions,
+    /// Told of every decision once it is committed.
+    pub(super) told: Arc<Told>,
     pub(super) ready: Ready,
     /// The traffic shards of the basis.
     pub(super) shards: Vec<ShardRef>,
@@ -314,6 +317,7 @@ impl Worker {
             now,
         };
         self.commit(position, &batch).await?;
+        self.told.tell(&batch.decided);
         self.count(&batch.decided, counts);
         Ok(())
     }
