@@ -1,6 +1,7 @@
 //! The profile: one shape for every environment, unknown keys refused, the environment read here
 //! and nowhere else. Flags and `FRAUDPLAT__SECTION__KEY` lie on top of the file.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -125,6 +126,7 @@ pub(crate) struct Archive {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decision {
     pub(crate) bundle_dir: Option<PathBuf>,
+    pub(crate) snapshot_decisions: NonZeroU32,
 }
 
 impl Profile {

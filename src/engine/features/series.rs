@@ -88,7 +88,7 @@ impl Series {
         LEAD + group.columns.len()
     }
 
-    fn len(&self, group: &Group) -> usize {
+    pub(crate) fn len(&self, group: &Group) -> usize {
         self.words.len() / Series::stride(group)
     }
 
@@ -104,7 +104,12 @@ impl Series {
         (self.words[nth * Series::stride(group) + 1] >> 32) as u32
     }
 
-    fn column(&self, group: &Group, nth: usize, column: usize) -> Option<i64> {
+    /// Time and event of an entry.
+    pub(crate) fn at(&self, group: &Group, nth: usize) -> (i64, EventRef) {
+        (self.ts(group, nth), self.event(group, nth))
+    }
+
+    pub(crate) fn column(&self, group: &Group, nth: usize, column: usize) -> Option<i64> {
         let start = nth * Series::stride(group);
         let is_there = self.words[start + 1] & (1 << column) != 0;
         is_there.then(|| self.words[start + LEAD + column])
