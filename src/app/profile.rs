@@ -129,12 +129,26 @@ pub(crate) struct Decision {
     pub(crate) snapshot_decisions: NonZeroU32,
 }
 
+/// For the tests that must find it.
+#[cfg(feature = "planted-bugs")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting: a build with bugs is not shipped"
+)]
+fn plant_a_bug() {
+    use crate::domain::planted;
+    let named = std::env::var(planted::VARIABLE).ok();
+    planted::plant(named.and_then(|name| planted::named(&name)));
+}
+
 impl Profile {
     /// Loads a shipped profile by name or one by path, then what `FRAUDPLAT__…` lays on top.
     ///
     /// # Errors
     /// [`Error`], naming file, line and column where the file is wrong.
     pub(crate) fn load(name_or_path: &str) -> Result<Profile, Error> {
+        #[cfg(feature = "planted-bugs")]
+        plant_a_bug();
         let (origin, text) = source(name_or_path)?;
         let invalid = |cause: String| Error::Invalid {
             origin: origin.clone(),

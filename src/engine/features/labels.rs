@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::domain::ids::{EventId, LabelAssertionId};
 use crate::engine::event::LabelRecord;
 use crate::engine::features::ids::EventRef;
+use crate::planted;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Assertion {
@@ -103,6 +104,7 @@ impl Labels {
     /// Whether the event counts as fraud for one who looks at time `at`.
     pub(crate) fn is_fraud(&self, event: EventRef, at: i64) -> bool {
         let assertions = self.assertions(event);
+        let at = planted!(LabelSeenEarly, at.saturating_add(1_000_000), at);
         let visible = assertions.partition_point(|it| it.observed <= at);
         visible
             .checked_sub(1)

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::engine::features::ids::{EventIds, EventRef};
 use crate::engine::features::labels::Labels;
 use crate::engine::features::{Accumulator, Group, Window};
+use crate::planted;
 
 /// `(t, event_id)`: the order of records.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +118,8 @@ impl Series {
 
     fn order(&self, group: &Group, ids: &EventIds, nth: usize, at: Position<'_>) -> Ordering {
         let by_time = self.ts(group, nth).cmp(&at.ts);
-        by_time.then_with(|| ids.get(self.event(group, nth)).cmp(at.event_id))
+        let by_id = || ids.get(self.event(group, nth)).cmp(at.event_id);
+        by_time.then_with(|| planted!(TieOrder, by_id().reverse(), by_id()))
     }
 
     /// Where the position stands or would stand.
@@ -220,7 +222,13 @@ impl Series {
             .ts
             .saturating_sub(window.delay)
             .saturating_sub(window.length);
-        let lo = self.seek(group, old.lo, |series, it| series.ts(group, it) <= lower);
+        let lo = self.seek(group, old.lo, |series, it| {
+            planted!(
+                WindowOffByOne,
+                series.ts(group, it) < lower,
+                series.ts(group, it) <= lower
+            )
+        });
         let upper = at.ts.saturating_sub(window.delay);
         let hi = self.seek(group, old.hi, |series, it| match window.delay {
             0 => match series.order(group, ids, it, at) {

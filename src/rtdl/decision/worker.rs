@@ -21,6 +21,7 @@ use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
+use crate::planted;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
 use crate::rtdl::decision::restore::Restore;
@@ -195,9 +196,14 @@ impl Worker {
             }
         };
         let state = self.warm(shard).await?;
-        if !state.meet(&decision_id) {
-            return Ok(Item::Repeated);
-        }
+        let decision_id = match state.meet(&decision_id) {
+            true => decision_id,
+            false => planted!(
+                SecondDecisionOnRepeat,
+                again(&guarded.origin_offset),
+                return Ok(Item::Repeated)
+            ),
+        };
         Ok(Item::Pending(Box::new(Pending {
             decision_id,
             origin_offset: guarded.origin_offset,
@@ -412,4 +418,11 @@ fn unparsable(guarded: Guarded, cause: &str) -> Refused {
         detail: cause.to_owned(),
         event: Some(Box::new(guarded.event)),
     }
+}
+
+/// The decision on a repeat, as if its place made it another event.
+#[cfg(feature = "planted-bugs")]
+fn again(at: &crate::domain::offset::OriginOffset) -> DecisionId {
+    let place = format!("{at:?}");
+    DecisionId::from_digest(crate::domain::digest::Digest::of_bytes(place.as_bytes()))
 }
