@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::checks::check;
 use crate::events::{NDJSON, Port, words};
-use crate::home::{DONE, Home, LONG, until};
+use crate::home::{DONE, Home, LONG, Process, until};
 use crate::payments::{events, key, shuffle};
 use crate::shop;
 use crate::weather::{Draws, Weather};
@@ -40,7 +40,7 @@ pub(crate) fn storm(weather: &Weather) {
     let all = events(&shop, &shop.read());
     let told: Mutex<HashMap<String, Told>> = Mutex::default();
     let (address, is_over) = (Address::default(), AtomicBool::new(false));
-    std::thread::scope(|scope| {
+    let (last, port) = std::thread::scope(|scope| {
         // Whoever fails must not leave the others waiting for the next life.
         let _over = Over(&is_over);
         let mut producers = Vec::new();
@@ -50,12 +50,13 @@ pub(crate) fn storm(weather: &Weather) {
             let (address, told, is_over) = (&address, &told, &is_over);
             producers.push(scope.spawn(move || produce(nth, &mine, address, told, is_over)));
         }
-        live(weather, &home, &shop.run, &address);
+        let last = live(weather, &home, &shop.run, &address);
         for producer in producers {
             if let Err(cause) = producer.join() {
                 std::panic::resume_unwind(cause);
             }
         }
+        last
     });
     let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
     let heard = format!("{} of {}", told.len(), all.len());
@@ -66,10 +67,8 @@ pub(crate) fn storm(weather: &Weather) {
     );
     let n_twice = told.values().filter(|it| it.n_admitted > 1).count();
     check("nobody is told twice that it is new", n_twice == 0, n_twice);
-    // What stands on the log is worked off by a life that nobody ends early.
-    let (all_roles, port) = home.serve();
     port.until_decided(&shop.run, shop.payments);
-    all_roles.stop(Signal::TERM).expect(DONE);
+    last.stop(Signal::TERM).expect(DONE);
     shop::check_whole(&home, &shop, &shop.payments.to_string());
     weather.say(&format!(
         "{} events from {PRODUCERS} producers, {} decisions",
@@ -78,8 +77,13 @@ pub(crate) fn storm(weather: &Weather) {
     ));
 }
 
-/// The lives of the platform: each but the last is killed when so much is decided.
-fn live(weather: &Weather, home: &Home, run: &str, address: &Address) {
+/// The lives of the platform: each is killed when so much is decided, but the last, which it returns.
+fn live<'h>(
+    weather: &Weather,
+    home: &'h Home,
+    run: &str,
+    address: &Address,
+) -> (Process<'h>, Port) {
     let mut draws = weather.draws();
     let step = weather.payments / (weather.size + 1);
     for nth in 0..weather.size {
@@ -100,6 +104,9 @@ fn live(weather: &Weather, home: &Home, run: &str, address: &Address) {
             weather.size
         ));
     }
+    let last = home.serve();
+    tell(address, home.announced());
+    last
 }
 
 fn tell(address: &Address, to: Option<String>) {

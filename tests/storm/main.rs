@@ -20,11 +20,18 @@ mod kills;
 mod mismatch;
 #[path = "../support/payments.rs"]
 mod payments;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod postgres;
 #[path = "../support/shop.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 mod shuffle;
+mod takeovers;
 mod weather;
+#[path = "../rtdl/world.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod world;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -56,4 +63,9 @@ fn shuffle() {
 #[test]
 fn mismatch() {
     storm("mismatch", 60, 400, mismatch::storm);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takeovers() {
+    takeovers::storm(300, 1).await;
 }
