@@ -163,6 +163,11 @@ impl Run {
         self.world.run_inlets().await;
     }
 
+    /// A payment's traffic as it stands on the bus.
+    pub(crate) fn record(&self, seq: i64) -> bytes::Bytes {
+        bytes(&context(&self.pins, EventClass::Traffic, seq))
+    }
+
     /// Decides all there is, then drains; returns what was said meanwhile.
     pub(crate) async fn decide(&self, features: &str) -> String {
         let names = FileNames {

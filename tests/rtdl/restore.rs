@@ -4,6 +4,7 @@
 
 use fraudplat::contracts::run_snapshot::RunSnapshot;
 use fraudplat::domain::digest::Digest;
+use fraudplat::domain::vocabulary::Stream;
 use fraudplat::substrate::clock::{Clock, SystemClock};
 
 use crate::archiver::{archive_all, patient};
@@ -117,5 +118,18 @@ async fn where_the_log_is_gone_the_archive_is_read() {
     let said = run.decide(FEATURES).await;
     assert_eq!(told(&said, "snapshot_seq"), 0);
     assert!(said.contains("from_archive=true"), "{said}");
+    run.replay().await;
+}
+
+#[tokio::test]
+async fn repeats_on_the_bus_are_decided_once() {
+    let mut run = Run::open().await;
+    run.pay(100).await;
+    run.decide(FEATURES).await;
+    // A memory that comes from a snapshot knows them, too.
+    let again = (1..=100).map(|seq| run.record(seq)).collect();
+    run.world.put(Stream::Traffic, again).await;
+    run.pay(20).await;
+    run.decide(FEATURES).await;
     run.replay().await;
 }

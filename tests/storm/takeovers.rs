@@ -31,8 +31,9 @@ impl Effects for Step {
     }
 
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
-        let taken = tx.execute("INSERT INTO public.step VALUES ($1)", &[&self.0]);
-        taken.await.map_err(lease::Error::from)?;
+        let sql = "INSERT INTO public.step VALUES ($1)";
+        let taken = tx.execute(sql, &[&self.0]).await;
+        taken.map_err(lease::Error::from)?;
         Ok(())
     }
 }
