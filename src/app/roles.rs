@@ -169,6 +169,7 @@ fn decision_role(
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
         join_wait_ms: platform.profile.semantics.join_wait_ms,
+        snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
     Decision::create(options, ground.clone(), bundle)
 }

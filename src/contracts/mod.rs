@@ -27,6 +27,7 @@ pub mod ready;
 pub mod receipt;
 pub mod reconciliation;
 pub mod run_position;
+pub mod run_snapshot;
 pub mod schema;
 pub mod stamps;
 pub mod verdict;

@@ -257,6 +257,7 @@ fn nobody_decides(ground: &Ground) -> Arc<dyn DecisionWaiter> {
         batch_records_max: 1,
         batch_bytes_max: 1,
         join_wait_ms: 0,
+        snapshot_decisions: 1,
     };
     Decision::create(options, ground.clone(), bundle).waiter()
 }

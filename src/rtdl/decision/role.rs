@@ -20,9 +20,9 @@ use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::looks::{Looked, Looks};
-use crate::rtdl::decision::store;
 use crate::rtdl::decision::told::{Told, Waiter};
 use crate::rtdl::decision::worker::Worker;
+use crate::rtdl::decision::{snapshot, store};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
@@ -40,6 +40,8 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// How long a decision waits for context, from its admission.
     pub join_wait_ms: u64,
+    /// Of so many decisions the memory is written out at most once.
+    pub snapshot_decisions: i64,
 }
 
 /// The role; one a process.
@@ -202,6 +204,7 @@ impl Decision {
             lease,
             position,
             state: None,
+            snapshots: snapshot::Writer::new(self.options.snapshot_decisions),
             batch_no: 0,
             renewed: Instant::now(),
         }))

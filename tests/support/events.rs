@@ -39,6 +39,11 @@ impl Port {
         }
     }
 
+    /// Where it was told to ask.
+    pub(crate) fn addr(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// `None` when nobody answers.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
         let request = self.http.get(format!("{}{path}", self.url));
@@ -55,9 +60,19 @@ impl Port {
         content_type: &str,
         body: impl Into<reqwest::Body>,
     ) -> Answer {
+        self.try_post(path, content_type, body).unwrap()
+    }
+
+    /// `None` when nobody answers.
+    pub(crate) fn try_post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Option<Answer> {
         let request = self.http.post(format!("{}{path}", self.url));
         let request = request.header(CONTENT_TYPE, content_type).body(body);
-        self.runtime.block_on(answer(request)).unwrap()
+        self.runtime.block_on(answer(request))
     }
 
     /// A method that no path takes, and what the answer allows instead.
