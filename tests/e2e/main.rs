@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod behind;
+mod bench;
 mod commands;
 mod demo;
 mod events;
