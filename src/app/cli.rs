@@ -106,6 +106,9 @@ pub(crate) enum Command {
     /// Governance: facts and anomalies
     #[command(subcommand)]
     Gov(Gov),
+    /// Measure on this machine: ratios taken in one run, with what they are made of
+    #[command(subcommand)]
+    Bench(Bench),
     /// Policies: check a file
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -333,6 +336,45 @@ pub(crate) enum Gov {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "A bench has a data directory of its own, gone afterwards, unless --data-dir names one. Numbers of a busy machine mean little: the load average is printed beside them. docs/bench.md says what each measures."
+)]
+pub(crate) enum Bench {
+    /// Events admitted over HTTP, against COPY and against one row a transaction
+    Ingest(BenchIngest),
+    /// Time an event takes in the feature engine, over windows and keys, against a naive loop
+    Features(BenchFeatures),
+    /// Payments decided a second from end to end, CPU time per million, where the time goes
+    Loop(BenchLoop),
+    /// Decisions recomputed from the archive a second, against the live rate of the same run
+    Replay(BenchLoop),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchIngest {
+    /// How many events, in three rounds
+    #[arg(long, default_value_t = 120_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFeatures {
+    /// How many events in a stream
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLoop {
+    /// How many payments
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(crate) payments: i64,
+    /// The seed of the world
+    #[arg(long, default_value_t = 42, value_name = "N")]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Subcommand)]

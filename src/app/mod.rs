@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing but this room knows which roles run in this process.
 
+mod bench;
 mod bundles;
 mod charts;
 mod cli;

@@ -42,7 +42,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<DemoReport> {
     }
     call.output
         .note("1/5 a world: corner shops, their customers, two kinds of fraud");
-    let created = Box::pin(sr::pin(call, &write_world(call, asked)?)).await?;
+    let created = Box::pin(sr::pin(call, &world(call, asked.payments, asked.seed)?)).await?;
     let run = created.platform_run_id;
     let world = created.world.context("a data set has a world")?;
     call.output
@@ -66,7 +66,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<DemoReport> {
     Ok(report(run, &sent, balance, replayed, numbers))
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         speedup: None,
         concurrency: LANES,
@@ -77,12 +77,13 @@ fn options() -> Options {
 }
 
 /// The data set as a user's would be: a CSV file and its mapping.
-fn write_world(call: &Call, asked: &Demo) -> anyhow::Result<SrRun> {
-    let name = format!("cache/demo-{}-{}", asked.payments, asked.seed);
+pub(crate) fn world(call: &Call, payments: i64, seed: u64) -> anyhow::Result<SrRun> {
+    anyhow::ensure!(payments > 0, "--payments must be at least 1");
+    let name = format!("cache/demo-{payments}-{seed}");
     let dir = call.data_dir.join(name);
     std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let file = dir.join(sample::FILE);
-    sample::write_csv(&file, asked.payments.unsigned_abs(), asked.seed)
+    sample::write_csv(&file, payments.unsigned_abs(), seed)
         .with_context(|| format!("writing {}", file.display()))?;
     Ok(SrRun {
         dataset: Some(file),
