@@ -80,6 +80,8 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Make what the platform stands on: streams, bucket, schema; harmless to repeat
+    Provision,
     /// Scenario Runner: pin a world and its run, and say READY
     #[command(subcommand)]
     Sr(Sr),
@@ -214,8 +216,16 @@ pub(crate) enum Quarantine {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
-    /// One, with its payload
+    /// One, with its payload and what became of it since
     Show {
+        #[arg(value_name = "QUARANTINE_ID")]
+        id: String,
+    },
+    /// Submit one to the gate again, once its cause is gone; exit 3 if the gate refuses it again
+    #[command(
+        after_help = "The kept payload is sent unchanged and judged like any other event: after an upgrade that knows its class or schema version, or when a time that was ahead has come. Each try is appended to the record that `show` prints. A payload that must change is sent by its producer instead."
+    )]
+    Requeue {
         #[arg(value_name = "QUARANTINE_ID")]
         id: String,
     },
@@ -225,12 +235,19 @@ pub(crate) enum Quarantine {
 pub(crate) enum Ambiguous {
     /// Those that are open
     List,
+    /// Look now whether the log has them, publish what it has not; exit 3 if some stay open
+    #[command(
+        after_help = "The gate does the same by itself from time to time. A batch stays open while the log does not answer; its events are kept until then."
+    )]
+    Resolve,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Replay {
     /// One decision, several, or a sample of a run
     Decision(ReplayDecision),
+    /// Every decision of a run between two places of its chain
+    Range(ReplayRange),
 }
 
 #[derive(Debug, Args)]
@@ -247,6 +264,19 @@ pub(crate) struct ReplayDecision {
     pub(crate) sample: usize,
     #[arg(long, requires = "run", default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayRange {
+    /// The run
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: String,
+    /// The first place in the chain; `dla list` shows them
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) from: i64,
+    /// The last place, included
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) to: i64,
 }
 
 #[derive(Debug, Subcommand)]

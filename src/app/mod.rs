@@ -6,6 +6,7 @@ mod bundles;
 mod charts;
 mod cli;
 mod commands;
+mod doc;
 mod http;
 mod output;
 mod owner;
@@ -16,4 +17,5 @@ mod roles;
 mod run;
 mod secrets;
 
+pub use http::document;
 pub use run::run;

@@ -11,6 +11,7 @@ pub mod case_trigger;
 pub mod code;
 pub mod control;
 pub mod decision;
+pub mod decision_notice;
 pub mod demo_report;
 pub mod envelope;
 pub mod fact;

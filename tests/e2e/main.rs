@@ -19,9 +19,12 @@ mod home;
 mod live;
 mod lockstep;
 mod malformed;
+mod operate;
 #[path = "../support/payments.rs"]
 mod payments;
 mod repeats;
+mod routes;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;
+mod wait;

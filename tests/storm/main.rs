@@ -21,7 +21,6 @@ mod mismatch;
 #[path = "../support/payments.rs"]
 mod payments;
 #[path = "../support/postgres.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod postgres;
 #[path = "../support/shop.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -148,6 +148,14 @@ impl Home {
         text.trim().parse().ok()
     }
 
+    /// Signals the process that owns the data directory.
+    pub(crate) fn signal_owner(&self, signal: Signal) {
+        let pid = self
+            .owner()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.unwrap(), signal).unwrap();
+    }
+
     fn sweep(&self, line: &str) {
         let mut sweeper = self.sweeper.lock().unwrap();
         let to = sweeper.stdin.as_mut().unwrap();

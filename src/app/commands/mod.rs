@@ -8,8 +8,10 @@ mod gov;
 mod ig;
 pub(crate) mod migrate;
 mod profiles;
+mod provision;
 mod reconcile;
 mod replay;
+mod requeue;
 mod runs;
 mod sr;
 mod table;
@@ -90,7 +92,11 @@ pub(crate) fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Opt
 /// Whether the command needs gate and consumers running.
 #[must_use]
 pub(crate) fn needs_roles(command: &Command) -> bool {
-    matches!(command, Command::Demo(_) | Command::Wsp(_))
+    match command {
+        Command::Demo(_) | Command::Wsp(_) => true,
+        Command::Ig(command) => ig::needs_roles(command),
+        _ => false,
+    }
 }
 
 /// Carries out a command.
@@ -105,6 +111,7 @@ pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
             call.output.line("the schema is up to date");
             Ok(DONE)
         }
+        Command::Provision => provision::run(call).await,
         Command::Sr(command) => Box::pin(sr::run(call, &command)).await,
         Command::Wsp(command) => Box::pin(wsp::run(call, &command)).await,
         Command::Run(command) => runs::run(call, &command).await,

@@ -6,13 +6,15 @@ use crate::app::bundles::shipped;
 use crate::app::cli::{Sr, SrRun};
 use crate::app::commands::table::grouped;
 use crate::app::commands::{Call, Refusal};
+use crate::app::profile::Shipped;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::contracts::ready::WorldFacts;
 use crate::domain::ids::{ManifestFingerprint, PlatformRunId};
 use crate::domain::vocabulary::SourceType;
 use crate::ingress::sr::{NewRun, Pinned, create};
-use crate::ingress::world::{Plan, Selection, World, materialise};
+use crate::ingress::world::{self, Plan, Selection, World, materialise};
+use crate::runtime::ground::Ground;
 
 /// What `sr run --json` prints.
 #[derive(Debug, Serialize)]
@@ -89,9 +91,14 @@ pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
         semantic_digest: call.profile.semantic_digest(),
         world,
     };
+    Ok(created(create(&by_hand(call), &new).await?))
+}
+
+/// The ground of whoever typed the command (L10).
+pub(crate) fn by_hand(call: &Call) -> Ground {
     let mut ground = call.ground.acting_as("human:cli");
     ground.actor.source_type = SourceType::Human;
-    Ok(created(create(&ground, &new).await?))
+    ground
 }
 
 fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result<Plan> {
@@ -105,20 +112,37 @@ fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result
         Plan::read(&path, &dataset, selection)
     } else {
         let (text, name) = shipped(&format!("mappings/{mapping}.yaml")).map_err(|_| {
-            let detail =
-                format!("there is no file `{mapping}` and no shipped mapping of this name");
+            let detail = format!(
+                "there is no file `{mapping}` and no shipped mapping of this name; shipped are {}",
+                shipped_mappings().join(", ")
+            );
             Refusal::new(Code::MappingInvalid, detail)
         })?;
         Plan::parse(&name, text, &dataset, selection)
     };
-    plan.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+    plan.map_err(refusal)
+}
+
+/// The names of the mappings that the executable carries.
+fn shipped_mappings() -> Vec<String> {
+    let name = |path: &str| {
+        let name = path.strip_prefix("mappings/")?.strip_suffix(".yaml")?;
+        Some(name.to_owned())
+    };
+    Shipped::iter().filter_map(|path| name(&path)).collect()
+}
+
+/// With its cause: that a file is not there is not said by its name alone.
+fn refusal(error: world::Error) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    Refusal::new(Code::MappingInvalid, format!("{error:#}")).into()
 }
 
 async fn build(call: &Call, plan: Plan) -> anyhow::Result<World> {
     let output = call.output.clone();
     let progress = move |done, total| output.progress("building the world", done, total);
     let built = Box::pin(materialise(call.ground.objects.as_ref(), plan, progress)).await;
-    built.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+    built.map_err(refusal)
 }
 
 fn created(pinned: Pinned) -> Created {

@@ -19,6 +19,7 @@ mod codec;
 mod error;
 mod event;
 mod field;
+mod lookup;
 mod materialise;
 mod moment;
 mod order;

@@ -16,6 +16,7 @@ mod role;
 mod snapshot;
 mod state;
 mod store;
+mod told;
 mod watermark;
 mod worker;
 

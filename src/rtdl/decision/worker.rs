@@ -28,6 +28,7 @@ use crate::rtdl::decision::restore::Restore;
 use crate::rtdl::decision::snapshot;
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::store::{Batch, CountKey, Counts};
+use crate::rtdl::decision::told::Told;
 use crate::rtdl::decision::{Error, Options, watermark};
 use crate::runtime::commit;
 use crate::runtime::ground::Ground;
@@ -58,6 +59,8 @@ pub(super) struct Worker {
     pub(super) options: Options,
     pub(super) bundle: Arc<CompiledBundle>,
     pub(super) partitions: Partitions,
+    /// Told of every decision once it is committed.
+    pub(super) told: Arc<Told>,
     pub(super) ready: Ready,
     /// The traffic shards of the basis.
     pub(super) shards: Vec<ShardRef>,
@@ -340,6 +343,7 @@ impl Worker {
             now,
         };
         self.commit(position, &batch).await?;
+        self.told.tell(&batch.decided);
         self.count(&batch.decided, counts);
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 mod faults;
 mod handbook;
+mod lookups;
+mod p2p;
 mod worlds;
 
 use std::collections::BTreeMap;
