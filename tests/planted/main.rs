@@ -29,7 +29,6 @@ mod mismatch;
 #[path = "../support/payments.rs"]
 mod payments;
 #[path = "../support/postgres.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod postgres;
 #[path = "../engine_reference/reference.rs"]
 mod reference;
