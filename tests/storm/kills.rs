@@ -17,18 +17,19 @@ use crate::weather::{Draws, Weather};
 enum Kill {
     /// The process group, so long after its start.
     Starting(Duration),
-    /// The process group, once so many payments are decided.
-    Streaming { decided: u64 },
+    /// The process group, once so many payments are decided, and some time later: not always just
+    /// after a commit.
+    Streaming { decided: u64, later: Duration },
     /// Only the first process of Postgres, then.
-    Postmaster { decided: u64 },
+    Postmaster { decided: u64, later: Duration },
     /// The process group, so long after the end of the stream, while what is left is worked off.
     Draining(Duration),
 }
 
 /// Small, so that memory comes back from snapshots that are older than what is decided.
 const SNAPSHOT_DECISIONS: &str = "700";
-/// Replayed at most: all of a small storm.
-const REPLAYED: u64 = 10_000;
+/// Replayed at most.
+const REPLAYED: u64 = 3_000;
 
 pub(crate) fn storm(weather: &Weather) {
     let (kills, payments) = (weather.size, weather.payments);
@@ -85,10 +86,11 @@ fn plan(kills: u64, payments: u64, draws: &mut Draws) -> Vec<Kill> {
             // Thresholds grow, so that each is still ahead when its turn comes.
             let step = payments / (kills - drains + 1);
             let decided = n * step + 1 + draws.below(step);
+            let later = Duration::from_millis(draws.below(150));
             match draws.below(5) {
                 0 => Kill::Starting(Duration::from_millis(draws.below(1_500))),
-                1 => Kill::Postmaster { decided },
-                _ => Kill::Streaming { decided },
+                1 => Kill::Postmaster { decided, later },
+                _ => Kill::Streaming { decided, later },
             }
         })
         .collect();
@@ -101,21 +103,19 @@ fn plan(kills: u64, payments: u64, draws: &mut Draws) -> Vec<Kill> {
 fn strike(home: &Home, shop: &Shop, mut process: Process<'_>, kill: Kill) -> Option<String> {
     match kill {
         Kill::Starting(after) => {
-            let begun = Instant::now();
-            let is_running = until("the moment", LONG, || match process.is_running() {
-                false => Some(false),
-                true => (begun.elapsed() >= after).then_some(true),
-            });
-            is_running.then(|| process.kill_all())?;
+            pass(&mut process, after)?;
+            process.kill_all();
             Some("starting".to_owned())
         }
-        Kill::Streaming { decided } => {
+        Kill::Streaming { decided, later } => {
             let seen = until_decided(&mut process, shop, decided)?;
+            pass(&mut process, later)?;
             process.kill_all();
             Some(format!("{seen} decided"))
         }
-        Kill::Postmaster { decided } => {
+        Kill::Postmaster { decided, later } => {
             let seen = until_decided(&mut process, shop, decided)?;
+            pass(&mut process, later)?;
             kill_process(home.postmaster().unwrap(), Signal::KILL).unwrap();
             // Without its database the process cannot go on: it says so, whoever notices first, and
             // ends.
@@ -129,15 +129,21 @@ fn strike(home: &Home, shop: &Shop, mut process: Process<'_>, kill: Kill) -> Opt
         }
         Kill::Draining(after) => {
             let seen = until_ended(&mut process, shop)?;
-            let ended = Instant::now();
-            let is_running = until("the moment", LONG, || match process.is_running() {
-                false => Some(false),
-                true => (ended.elapsed() >= after).then_some(true),
-            });
-            is_running.then(|| process.kill_all())?;
+            pass(&mut process, after)?;
+            process.kill_all();
             Some(format!("ended, {seen} decided"))
         }
     }
+}
+
+/// Lets so much time pass; nothing if the process ends meanwhile.
+fn pass(process: &mut Process<'_>, time: Duration) -> Option<()> {
+    let begun = Instant::now();
+    let is_running = until("the moment", LONG, || match process.is_running() {
+        false => Some(false),
+        true => (begun.elapsed() >= time).then_some(true),
+    });
+    is_running.then_some(())
 }
 
 /// Waits until so many payments are decided; returns how many were, or nothing if the process ended

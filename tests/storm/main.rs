@@ -46,7 +46,7 @@ fn storm(name: &str, size: u64, payments: u64, run: fn(&Weather)) {
 
 #[test]
 fn kills() {
-    storm("kills", 5, 10_000, kills::storm);
+    storm("kills", 5, 5_000, kills::storm);
 }
 
 #[test]

@@ -218,14 +218,27 @@ fn check_kept(home: &Home, port: &Port, shop: &Shop, found: &Found, n_other: usi
         );
     }
     let kind = "PAYLOAD_HASH_MISMATCH";
-    let facts = home.json(&["gov", "facts", "--run", &shop.run, "--type", kind]);
+    let run = shop.run.as_str();
+    let args = [
+        "gov", "facts", "--run", run, "--type", kind, "--limit", "1000000",
+    ];
+    let facts = home.json(&args);
     let n_facts = facts.as_array().map_or(0, Vec::len);
     check(
         "a fact tells of each",
         n_facts == n_other,
         format!("{n_facts} of {n_other}"),
     );
-    let kept = home.json(&["ig", "quarantine", "list", "--run", &shop.run]);
+    let args = [
+        "ig",
+        "quarantine",
+        "list",
+        "--run",
+        run,
+        "--limit",
+        "1000000",
+    ];
+    let kept = home.json(&args);
     let kept = kept.as_array().unwrap();
     let n_kept = kept.iter().filter(|it| it["code"] == kind).count();
     check(
