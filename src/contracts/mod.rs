@@ -26,6 +26,7 @@ pub mod ready;
 pub mod receipt;
 pub mod reconciliation;
 pub mod run_position;
+pub mod scenario;
 pub mod schema;
 pub mod stamps;
 pub mod verdict;

@@ -85,6 +85,8 @@ fn write_world(call: &Call, asked: &Demo) -> anyhow::Result<SrRun> {
     sample::write_csv(&file, asked.payments.unsigned_abs(), asked.seed)
         .with_context(|| format!("writing {}", file.display()))?;
     Ok(SrRun {
+        scenario: None,
+        seed: None,
         dataset: Some(file),
         mapping: Some("corner-shops".to_owned()),
         live: None,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::app::bundles::shipped;
+use crate::app::bundles::{shipped, shipped_names};
 use crate::app::cli::{Sr, SrRun};
 use crate::app::commands::table::grouped;
 use crate::app::commands::{Call, Refusal};
@@ -12,7 +12,9 @@ use crate::contracts::ready::WorldFacts;
 use crate::domain::ids::{ManifestFingerprint, PlatformRunId};
 use crate::domain::vocabulary::SourceType;
 use crate::ingress::sr::{NewRun, Pinned, create};
-use crate::ingress::world::{Plan, Selection, World, materialise};
+use crate::ingress::world::{
+    Plan, ScenarioPlan, Selection, World, materialise, materialise_scenario,
+};
 
 /// What `sr run --json` prints.
 #[derive(Debug, Serialize)]
@@ -79,7 +81,12 @@ pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
             let world = Box::pin(build(call, plan)).await?;
             (world.manifest_fingerprint, name, Some(world.facts))
         }
-        (None, None) => anyhow::bail!("give --dataset and --mapping, or --live"),
+        (None, None) => {
+            let plan = scenario(call, asked)?;
+            let name = plan.name().to_owned();
+            let world = Box::pin(make(call, &plan)).await?;
+            (world.manifest_fingerprint, name, Some(world.facts))
+        }
     };
     let new = NewRun {
         manifest_fingerprint,
@@ -112,6 +119,48 @@ fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result
         Plan::parse(&name, text, &dataset, selection)
     };
     plan.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+}
+
+fn scenario(call: &Call, asked: &SrRun) -> anyhow::Result<ScenarioPlan> {
+    let Some(named) = asked.scenario.as_deref() else {
+        anyhow::bail!("give --scenario, or --dataset and --mapping, or --live");
+    };
+    read_scenario(&call.path(std::path::Path::new(named)), named, asked.seed)
+}
+
+/// A scenario file, or the shipped one of this name.
+pub(crate) fn read_scenario(
+    path: &std::path::Path,
+    named: &str,
+    seed: Option<i64>,
+) -> anyhow::Result<ScenarioPlan> {
+    let plan = if path.is_file() {
+        ScenarioPlan::read(path, seed)
+    } else {
+        let (text, file) = shipped(&format!("scenarios/{named}.yaml")).map_err(|_| {
+            let detail = format!(
+                "there is no file `{named}` and no shipped scenario of this name; there are: {}",
+                shipped_names("scenarios").join(", ")
+            );
+            Refusal::new(Code::ScenarioInvalid, detail)
+        })?;
+        ScenarioPlan::parse(&file, text, seed)
+    };
+    plan.map_err(|error| Refusal::new(Code::ScenarioInvalid, error.to_string()).into())
+}
+
+/// Threads for work that is nothing but computing.
+pub(crate) fn n_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+async fn make(call: &Call, plan: &ScenarioPlan) -> anyhow::Result<World> {
+    let output = call.output.clone();
+    let progress = move |done, total| output.progress("making the world", done, total);
+    let objects = call.ground.objects.as_ref();
+    let made = Box::pin(materialise_scenario(objects, plan, n_threads(), progress)).await;
+    // The scenario was read and checked: what fails now is the store, or other bytes stand there.
+    made.map_err(|error| Refusal::new(error.code(), error.to_string()).into())
 }
 
 async fn build(call: &Call, plan: Plan) -> anyhow::Result<World> {

@@ -105,7 +105,7 @@ async fn links_stand_among_payments_by_time_and_table() {
         ("p2p-v1:x9", "network")
     );
     assert_eq!(
-        truth.observed_time.to_string(),
+        truth.observed_time.unwrap().to_string(),
         "2025-03-01T00:00:00.000000Z"
     );
     assert_eq!(truth.effective_time, all[3].ts_utc);

@@ -1,0 +1,1 @@
+//! Worlds of scenarios: properties that hold of every one.
