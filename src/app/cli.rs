@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// Recompute decisions from the archive and compare byte for byte
     #[command(subcommand)]
     Replay(Replay),
-    /// The decision log: list it, verify its chain
+    /// The decision log: list it, export it, verify its chain
     #[command(subcommand)]
     Dla(Dla),
     /// Balance a run's durable rows and audit its references
@@ -271,6 +271,20 @@ pub(crate) enum Dla {
         after: i64,
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
+    },
+    /// Write the decisions of a run to a file, body and evidence, one JSON object a line
+    Export {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+        /// Only those that follow this place in the chain
+        #[arg(long, default_value_t = 0, value_name = "SEQ")]
+        after: i64,
+        /// At most so many [default: all]
+        #[arg(long, value_name = "N")]
+        limit: Option<i64>,
+        /// The file to write; one that exists is not overwritten
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
 }
 

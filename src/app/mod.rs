@@ -3,6 +3,7 @@
 //! **Invariant:** nothing but this room knows which roles run in this process.
 
 mod bundles;
+mod charts;
 mod cli;
 mod commands;
 mod http;

@@ -8,6 +8,7 @@ mod behind;
 mod commands;
 mod demo;
 mod events;
+mod handbook;
 mod home;
 mod kills;
 mod live;

@@ -11,7 +11,7 @@ use fraudplat::governance::facts;
 use fraudplat::ingress::ig::{Options, quarantine_list, quarantine_show};
 use serde_json::Value;
 
-use crate::gate::{Counts, NDJSON, event, lab, lines, post, words};
+use crate::gate::{Answer, Counts, Gate, NDJSON, event, lab, lines, post, words};
 
 /// The same order from the same seed.
 fn shuffled<T: Clone>(items: &[T], seed: u64) -> Vec<T> {
@@ -151,29 +151,37 @@ async fn an_event_in_flight_is_answered_202_at_the_deadline_and_then_with_its_re
         ..Options::default()
     };
     let gate = lab.gate_with(options).await;
-    // The first request of a gate waits for its lease.
-    let warm = gate.send(&[lab.traffic("warm", 1)]).await;
-    assert_eq!(words(&warm), ["ADMITTED"]);
     lab.bus.inner().hold();
     let body = lines(&[lab.traffic("a", 1)]);
-    let first = gate.post(NDJSON, body.clone()).await;
+    let first = patiently(&gate, &body).await;
     assert_eq!(
         (first.status, words(&first.results())),
         (202, vec!["PUBLISH_IN_FLIGHT".to_owned()])
     );
-    let again = gate.post(NDJSON, body.clone()).await;
+    let again = patiently(&gate, &body).await;
     assert_eq!(again.status, 202);
     let url = format!("/v1/receipts/{}/traffic/a", lab.run.platform_run_id);
     assert_eq!(gate.get(&url).await.status, 202);
     lab.bus.inner().release();
     lab.settled().await;
-    let after = gate.post(NDJSON, body).await;
+    let after = patiently(&gate, &body).await;
     assert_eq!(
         (after.status, words(&after.results())),
         (200, vec!["DUPLICATE".to_owned()])
     );
     assert_eq!(gate.get(&url).await.body, after.results()[0]["receipt"]);
     gate.drain().await;
+}
+
+/// Sends until the gate comes to it by its short deadline: the first request of a gate waits for the
+/// lease, and a busy machine is slow at every one. A repeat is safe.
+async fn patiently(gate: &Gate, body: &str) -> Answer {
+    loop {
+        let answer = gate.post(NDJSON, body.to_owned()).await;
+        if answer.status != 429 {
+            return answer;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,5 +1,10 @@
-//! `fraudplat dla`: list, verify.
+//! `fraudplat dla`: list, export, verify.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 use serde::Serialize;
 
 use crate::app::cli::Dla;
@@ -29,8 +34,18 @@ struct Row {
     body_hash: Digest,
 }
 
+/// What `dla export --json` prints.
+#[derive(Debug, Serialize)]
+struct Exported {
+    platform_run_id: PlatformRunId,
+    decisions: i64,
+    /// The place in the chain of the last one written; `--after` goes on from there.
+    last_seq: i64,
+    file: PathBuf,
+}
+
 pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
-    let (Dla::Verify { run } | Dla::List { run, .. }) = command;
+    let (Dla::Verify { run } | Dla::List { run, .. } | Dla::Export { run, .. }) = command;
     let run = parse_run(run)?;
     let client = call.ground.db.get().await?;
     if progress::state(&client, &run).await?.is_none() {
@@ -40,7 +55,55 @@ pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
     match command {
         Dla::Verify { .. } => verify(call, &run).await,
         Dla::List { after, limit, .. } => list(call, &run, *after, *limit).await,
+        Dla::Export {
+            after, limit, out, ..
+        } => export(call, &run, *after, limit.unwrap_or(i64::MAX), out).await,
     }
+}
+
+/// Writes page by page, so that a run of any size needs the memory of one page. Each record is
+/// verified against its hashes on the way.
+async fn export(
+    call: &Call,
+    run: &PlatformRunId,
+    after: i64,
+    limit: i64,
+    out: &Path,
+) -> anyhow::Result<u8> {
+    let path = call.path(out);
+    let file = File::create_new(&path).with_context(|| format!("creating {}", path.display()))?;
+    let writing = || format!("writing {}", path.display());
+    let mut to = BufWriter::new(file);
+    let (mut last_seq, mut decisions) = (after, 0);
+    while decisions < limit && !call.stop.is_cancelled() {
+        let page = audit::list(&call.ground.db, run, last_seq, PAGE.min(limit - decisions)).await?;
+        let Some(last) = page.last() else { break };
+        last_seq = last.seq;
+        decisions += i64::try_from(page.len())?;
+        for stored in &page {
+            serde_json::to_writer(&mut to, &audit::http::view(stored)?).with_context(writing)?;
+            to.write_all(b"\n").with_context(writing)?;
+        }
+        call.output
+            .progress("exporting", decisions.unsigned_abs(), 0);
+    }
+    let file = to.into_inner().map_err(|error| error.into_error());
+    file.and_then(|file| file.sync_all())
+        .with_context(writing)?;
+    let exported = Exported {
+        platform_run_id: *run,
+        decisions,
+        last_seq,
+        file: path,
+    };
+    call.output.result(&exported, |it| {
+        format!(
+            "{} decisions in {}",
+            grouped(it.decisions),
+            it.file.display()
+        )
+    });
+    Ok(DONE)
 }
 
 async fn list(call: &Call, run: &PlatformRunId, after: i64, limit: i64) -> anyhow::Result<u8> {

@@ -81,7 +81,11 @@ async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
     })
 }
 
-fn view(stored: &StoredDecision) -> Result<DecisionView, Error> {
+/// A stored decision, opened: its halves are verified against their hashes.
+///
+/// # Errors
+/// [`Error::Altered`].
+pub fn view(stored: &StoredDecision) -> Result<DecisionView, Error> {
     let (body, evidence) = stored.open()?;
     Ok(DecisionView {
         seq: stored.seq,
