@@ -29,7 +29,10 @@ pub(crate) struct Created {
 }
 
 pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
-    let Sr::Run(asked) = command;
+    let Sr::Run(asked) = command else {
+        // Carried out before there is a platform.
+        return Ok(DONE);
+    };
     let created = Box::pin(pin(call, asked)).await?;
     call.output.result(&created, |created| {
         let world = created.world.as_ref().map_or_else(
@@ -106,17 +109,26 @@ fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result
     let selection = Selection {
         limit: asked.limit.map(i64::unsigned_abs),
     };
-    let dataset = call.path(dataset);
     let path = call.path(std::path::Path::new(mapping));
+    read_mapping(&path, mapping, &call.path(dataset), selection)
+}
+
+/// A mapping file, or the shipped one of this name, over a data set.
+pub(crate) fn read_mapping(
+    path: &std::path::Path,
+    mapping: &str,
+    dataset: &std::path::Path,
+    selection: Selection,
+) -> anyhow::Result<Plan> {
     let plan = if path.exists() {
-        Plan::read(&path, &dataset, selection)
+        Plan::read(path, dataset, selection)
     } else {
         let (text, name) = shipped(&format!("mappings/{mapping}.yaml")).map_err(|_| {
             let detail =
                 format!("there is no file `{mapping}` and no shipped mapping of this name");
             Refusal::new(Code::MappingInvalid, detail)
         })?;
-        Plan::parse(&name, text, &dataset, selection)
+        Plan::parse(&name, text, dataset, selection)
     };
     plan.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
 }

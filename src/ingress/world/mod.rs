@@ -23,6 +23,7 @@ mod materialise;
 mod moment;
 mod order;
 mod plan;
+pub mod portrait;
 mod reader;
 mod row;
 pub mod sample;
