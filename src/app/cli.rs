@@ -135,13 +135,47 @@ pub(crate) struct Demo {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sr {
-    /// Pin a run: of a data set (--dataset, --mapping) or a live one (--live)
+    /// Pin a run: of a scenario, of a data set (--dataset, --mapping) or a live one (--live)
     Run(SrRun),
+    /// Draw what a world looks like: of a scenario or of a data set, beside another
+    Describe(SrDescribe),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub(crate) struct SrDescribe {
+    /// The scenario: a YAML file, or the name of a shipped scenario
+    #[arg(long, group = "source", value_name = "NAME|FILE")]
+    pub(crate) scenario: Option<String>,
+    /// Another seed than the scenario's own
+    #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// The data file, Parquet or CSV
+    #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
+    pub(crate) dataset: Option<PathBuf>,
+    /// How its columns become payments: a YAML file, or the name of a shipped mapping
+    #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
+    pub(crate) mapping: Option<String>,
+    /// A data set to stand beside it
+    #[arg(long, requires = "against_mapping", value_name = "FILE")]
+    pub(crate) against_dataset: Option<PathBuf>,
+    /// The mapping of that data set
+    #[arg(long, requires = "against_dataset", value_name = "FILE|NAME")]
+    pub(crate) against_mapping: Option<String>,
+    /// Draw the charts into this directory, as SVG files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub(crate) struct SrRun {
+    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
+    #[arg(long, group = "source", value_name = "NAME|FILE")]
+    pub(crate) scenario: Option<String>,
+    /// Another seed than the scenario's own: another world of the same kind
+    #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
     /// The data file, Parquet or CSV
     #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
     pub(crate) dataset: Option<PathBuf>,
@@ -154,7 +188,7 @@ pub(crate) struct SrRun {
     /// Tells apart runs of the same world
     #[arg(long, default_value = "", value_name = "LABEL")]
     pub(crate) label: String,
-    /// Only the first N payments of the data set
+    /// Only the first N payments of the data set; a scenario is made whole
     #[arg(long, requires = "dataset", value_name = "N")]
     pub(crate) limit: Option<i64>,
 }

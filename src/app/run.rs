@@ -87,7 +87,7 @@ pub(crate) fn report(output: &Output, error: &anyhow::Error) -> u8 {
 }
 
 async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Result<u8> {
-    if let Some(code) = commands::without_platform(&cli, output)? {
+    if let Some(code) = commands::without_platform(&cli, output).await? {
         return Ok(code);
     }
     let profile = Profile::load(&cli.profile)

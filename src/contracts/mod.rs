@@ -28,6 +28,7 @@ pub mod receipt;
 pub mod reconciliation;
 pub mod run_position;
 pub mod run_snapshot;
+pub mod scenario;
 pub mod schema;
 pub mod stamps;
 pub mod verdict;

@@ -86,6 +86,8 @@ pub(crate) fn world(call: &Call, payments: i64, seed: u64) -> anyhow::Result<SrR
     sample::write_csv(&file, payments.unsigned_abs(), seed)
         .with_context(|| format!("writing {}", file.display()))?;
     Ok(SrRun {
+        scenario: None,
+        seed: None,
         dataset: Some(file),
         mapping: Some("corner-shops".to_owned()),
         live: None,

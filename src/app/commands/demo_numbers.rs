@@ -157,9 +157,7 @@ async fn fraud(
     caught: &BTreeMap<String, bool>,
 ) -> anyhow::Result<Fraud> {
     let truth = read_truth(call.ground.objects.as_ref(), world).await?;
-    let frauds = truth
-        .into_iter()
-        .filter(|truth| truth.value == "CONFIRMED_FRAUD");
+    let frauds = truth.into_iter().filter(|truth| truth.is_fraud);
     let frauds: BTreeMap<String, bool> = frauds
         .map(|truth| truth.event_id.to_string())
         .map(|id| (id.clone(), caught.get(&id) == Some(&true)))

@@ -3,6 +3,8 @@
 mod check;
 pub(crate) mod demo;
 pub(crate) mod demo_numbers;
+mod describe;
+mod describe_charts;
 mod dla;
 mod gov;
 mod ig;
@@ -22,7 +24,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bench;
-use crate::app::cli::{Bench, Cli, Command};
+use crate::app::cli::{Bench, Cli, Command, Sr};
 use crate::app::output::Output;
 use crate::app::profile::Profile;
 use crate::app::roles::Bells;
@@ -81,7 +83,7 @@ fn parse_run(text: &str) -> Result<PlatformRunId, Refusal> {
 ///
 /// # Errors
 /// Those of the command.
-pub(crate) fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
+pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
     match &cli.command {
         Some(Command::Profile(command)) => profiles::run(&cli.profile, command, output).map(Some),
         Some(Command::Policy(command)) => check::policy(command, output).map(Some),
@@ -89,6 +91,9 @@ pub(crate) fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Opt
             bench::features::run(asked, output).map(Some)
         }
         Some(Command::Features(command)) => check::features(command, output).map(Some),
+        Some(Command::Sr(Sr::Describe(asked))) => {
+            Box::pin(describe::run(asked, output)).await.map(Some)
+        }
         _ => Ok(None),
     }
 }
