@@ -2,7 +2,6 @@
 
 mod check;
 mod demo;
-mod demo_numbers;
 mod dla;
 mod gov;
 mod ig;
@@ -10,9 +9,10 @@ pub(crate) mod migrate;
 mod profiles;
 mod reconcile;
 mod replay;
+mod report;
 mod runs;
 mod sr;
-mod table;
+pub(crate) mod table;
 mod wsp;
 
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
         }
         Command::Sr(command) => Box::pin(sr::run(call, &command)).await,
         Command::Wsp(command) => Box::pin(wsp::run(call, &command)).await,
-        Command::Run(command) => runs::run(call, &command).await,
+        Command::Run(command) => Box::pin(runs::run(call, &command)).await,
         Command::Ig(command) => ig::run(call, &command).await,
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
