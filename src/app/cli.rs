@@ -72,7 +72,7 @@ pub(crate) enum Role {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// A small world of our own, streamed and decided from end to end, then checked
+    /// A world made from a scenario, streamed and decided from end to end, checked and reported
     Demo(Demo),
     /// Bring the database schema up to date, or tell what is missing
     Migrate {
@@ -122,12 +122,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How many payments
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub(crate) payments: i64,
-    /// The seed of the world: the same seed is the same world
-    #[arg(long, default_value_t = 42, value_name = "N")]
-    pub(crate) seed: u64,
+    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// Another seed than the scenario's own: another world of the same kind
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// Only the first N payments of the world, leaving the run open
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) payments: Option<i64>,
     /// Stay up afterwards, until Ctrl-C
     #[arg(long)]
     pub(crate) serve: bool,
@@ -226,6 +229,14 @@ pub(crate) enum RunCommand {
     Show {
         #[arg(value_name = "RUN")]
         run: String,
+    },
+    /// Count a run, check it and write its report: one HTML file that needs nothing else
+    Report {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Where to write it [default: reports/RUN.html in the data directory]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Close a run: the gate takes nothing more for it
     Cancel {
@@ -403,12 +414,15 @@ pub(crate) struct BenchFeatures {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchLoop {
-    /// How many payments
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    /// The scenario whose payments are streamed
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// At most so many arrivals of its world
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) payments: i64,
-    /// The seed of the world
-    #[arg(long, default_value_t = 42, value_name = "N")]
-    pub(crate) seed: u64,
+    /// Another seed than the scenario's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::bench;
 use crate::app::cli::{Cli, Command, Role};
 use crate::app::commands::{self, Call, Refusal};
-use crate::app::output::{Output, Terminal};
+use crate::app::output::{Frame, Output, Terminal};
 use crate::app::owner;
 use crate::app::platform::Platform;
 use crate::app::profile::{self, Profile};
@@ -25,6 +25,8 @@ use crate::substrate::data_dir::{DataDir, Opened};
 pub(crate) const DONE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const REFUSED: u8 = 3;
+/// Ended by a second Ctrl-C, as shells say it.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the command of `args` (the program's name first) and returns its exit code.
 #[must_use]
@@ -143,6 +145,7 @@ async fn end_without_database(
         "error: the private Postgres ended by itself ({status}); what was acknowledged is safe, start \
          again to go on"
     ));
+    output.frame(Frame::Exit { code: FAILED });
     std::process::exit(FAILED.into())
 }
 
@@ -212,7 +215,9 @@ fn stop_on_signal(output: Output) -> CancellationToken {
         output.note("draining; once more to end at once");
         told.cancel();
         if wait_for_signal().await.is_ok() {
-            std::process::exit(130);
+            // Takes down what is drawn, so that the shell's next line begins a line.
+            output.frame(Frame::Exit { code: INTERRUPTED });
+            std::process::exit(INTERRUPTED.into());
         }
     });
     stop

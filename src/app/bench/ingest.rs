@@ -151,6 +151,7 @@ impl Gate {
             batch_records_max: 1_000,
             batch_bytes_max: 4 << 20,
             join_wait_ms: call.profile.semantics.join_wait_ms,
+            snapshot_decisions: call.profile.decision.snapshot_decisions.get().into(),
         };
         let decides = Decision::create(
             options,

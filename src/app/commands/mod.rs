@@ -2,7 +2,6 @@
 
 mod check;
 pub(crate) mod demo;
-pub(crate) mod demo_numbers;
 mod describe;
 mod describe_charts;
 mod dla;
@@ -13,6 +12,7 @@ mod profiles;
 mod provision;
 mod reconcile;
 pub(crate) mod replay;
+pub(crate) mod report;
 mod requeue;
 mod runs;
 pub(crate) mod sr;
@@ -124,7 +124,7 @@ pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Provision => provision::run(call).await,
         Command::Sr(command) => Box::pin(sr::run(call, &command)).await,
         Command::Wsp(command) => Box::pin(wsp::run(call, &command)).await,
-        Command::Run(command) => runs::run(call, &command).await,
+        Command::Run(command) => Box::pin(runs::run(call, &command)).await,
         Command::Ig(command) => ig::run(call, &command).await,
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
