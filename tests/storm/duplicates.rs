@@ -50,7 +50,7 @@ pub(crate) fn storm(weather: &Weather) {
             let (address, told, is_over) = (&address, &told, &is_over);
             producers.push(scope.spawn(move || produce(nth, &mine, address, told, is_over)));
         }
-        let last = live(weather, &home, &shop.run, &address);
+        let last = live(weather, &home, &shop.run, &address, &is_over);
         for producer in producers {
             if let Err(cause) = producer.join() {
                 std::panic::resume_unwind(cause);
@@ -83,6 +83,7 @@ fn live<'h>(
     home: &'h Home,
     run: &str,
     address: &Address,
+    is_over: &AtomicBool,
 ) -> (Process<'h>, Port) {
     let mut draws = weather.draws();
     let step = weather.payments / (weather.size + 1);
@@ -92,6 +93,9 @@ fn live<'h>(
         tell(address, home.announced());
         let path = format!("/v1/runs/{run}/progress");
         let decided = until("decisions", LONG, || {
+            if is_over.load(Ordering::SeqCst) {
+                return Some(0);
+            }
             let progress = port.try_get(&path)?;
             let decided = progress.body["decisions_count"].as_u64()?;
             (decided >= threshold).then_some(decided)

@@ -27,7 +27,7 @@ enum Kill {
 }
 
 /// Small, so that memory comes back from snapshots that are older than what is decided.
-const SNAPSHOT_DECISIONS: &str = "700";
+const SNAPSHOT_DECISIONS: &str = "300";
 /// Replayed at most.
 const REPLAYED: u64 = 3_000;
 
