@@ -20,7 +20,7 @@ use crate::app::output::{Frame, Output};
 use crate::app::owner::Asked;
 use crate::app::profile::Profile;
 use crate::app::roles::Bells;
-use crate::app::{progress, run};
+use crate::app::{progress, report, run};
 use crate::contracts::code::Code;
 use crate::contracts::problem::{CONTENT_TYPE, Problem};
 use crate::domain::ids::PlatformRunId;
@@ -42,6 +42,9 @@ pub(crate) struct Port {
 /// Frames that a slow reader of a command may lag behind.
 const FRAMES_MAX: usize = 1_024;
 
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
 /// The routes that belong to no role.
 pub(crate) fn router(port: Arc<Port>) -> Router {
     Router::new()
@@ -49,6 +52,7 @@ pub(crate) fn router(port: Arc<Port>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/v1/runs/{run}/progress", get(run_progress))
+        .route("/v1/runs/{run}/report", get(run_report))
         .route("/v1/runs/{run}/flush", post(flush))
         .route("/v1/commands", post(command))
         .with_state(port)
@@ -79,6 +83,31 @@ async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) ->
         Ok(Some(progress)) => Json(progress).into_response(),
         Ok(None) => problem(404, Code::RunUnknown, format!("there is no run {run}")),
         Err(error) => problem(500, Code::Internal, format!("{error:#}")),
+    }
+}
+
+/// The page of a run as it was last written. It holds no script and loads nothing, and the browser
+/// is told to keep it so.
+async fn run_report(State(port): State<Arc<Port>>, Path(run): Path<String>) -> Response {
+    let run: PlatformRunId = match run.parse() {
+        Ok(run) => run,
+        Err(error) => return problem(404, Code::RunUnknown, format!("{error}")),
+    };
+    let path = report::path_of(&port.data_dir, &run);
+    match tokio::fs::read(&path).await {
+        Ok(page) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (headers, page).into_response()
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let detail = format!("no report was made yet: fraudplat run report {run}");
+            problem(404, Code::NotFound, detail)
+        }
+        Err(error) => problem(500, Code::Internal, format!("{}: {error}", path.display())),
     }
 }
 

@@ -77,6 +77,7 @@ fn decisions_of_the_handbook_hold_its_published_features() {
     let shop = Shop {
         run,
         csv: PathBuf::new(),
+        mapping: PathBuf::new(),
         payments,
     };
     shop::check_whole(&home, &shop, "1000");

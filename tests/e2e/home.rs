@@ -70,6 +70,16 @@ impl Home {
 
     /// The same with settings in its environment.
     pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
+        self.start_on(args, env, None)
+    }
+
+    /// The same with a terminal, or whatever is given, as its stderr.
+    pub(crate) fn start_on(
+        &self,
+        args: &[&str],
+        env: &[(&str, &str)],
+        terminal: Option<Stdio>,
+    ) -> Process<'_> {
         let n = self.started.fetch_add(1, Ordering::SeqCst);
         let path = |kind: &str| self.dir.join(format!("{n}.{kind}"));
         let (stdout, stderr) = (path("out"), path("err"));
@@ -82,7 +92,7 @@ impl Home {
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap())
+            .stderr(terminal.unwrap_or_else(|| File::create(&stderr).unwrap().into()))
             .process_group(0)
             .spawn()
             .unwrap();
@@ -233,7 +243,7 @@ impl Process<'_> {
         self.child.wait().unwrap();
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
@@ -243,7 +253,7 @@ impl Process<'_> {
 
     /// What it wrote to stderr so far.
     pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(&self.stderr).unwrap()
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// Waits until it says where it listens.

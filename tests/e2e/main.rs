@@ -6,6 +6,8 @@
 
 mod behind;
 mod commands;
+#[path = "../support/corner_shops.rs"]
+mod corner_shops;
 mod demo;
 mod events;
 mod handbook;
@@ -17,3 +19,4 @@ mod malformed;
 mod repeats;
 mod shop;
 mod slice;
+mod terminal;

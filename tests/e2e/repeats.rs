@@ -140,7 +140,7 @@ fn events(home: &Home, shop: &Shop, payments: &[Payment]) -> Vec<Value> {
         "--dataset",
         shop.csv.to_str().unwrap(),
         "--mapping",
-        "corner-shops",
+        shop.mapping.to_str().unwrap(),
     ]);
     assert_eq!(shown["platform_run_id"], shop.run.as_str());
     let mut seqs: HashMap<&str, i64> = HashMap::new();

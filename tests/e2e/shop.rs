@@ -1,11 +1,11 @@
-//! A world of the built-in sample, pinned as a user pins their own data, and the checks that every
+//! A world of corner-shop payments, pinned as a user pins their own data, and the checks that every
 //! finished run must pass.
 
 use std::path::PathBuf;
 
-use fraudplat::ingress::world::sample;
 use serde_json::Value;
 
+use crate::corner_shops;
 use crate::home::{DONE, Home};
 
 /// The first half of every event id: the mapping's name.
@@ -15,14 +15,15 @@ const SOURCE: &str = "corner-shops-v1";
 pub(crate) struct Shop {
     pub(crate) run: String,
     pub(crate) csv: PathBuf,
+    pub(crate) mapping: PathBuf,
     pub(crate) payments: u64,
 }
 
 /// Writes so many payments and pins a run of them.
 pub(crate) fn open(home: &Home, payments: u64) -> Shop {
-    let csv = home.dir().join(sample::FILE);
-    sample::write_csv(&csv, payments, 7).unwrap();
-    let mapping = home.file("corner-shops.yaml", sample::MAPPING);
+    let csv = home.dir().join(corner_shops::FILE);
+    corner_shops::write_csv(&csv, payments, 7).unwrap();
+    let mapping = home.file("corner-shops.yaml", corner_shops::MAPPING);
     let pinned = home.json(&[
         "sr",
         "run",
@@ -33,7 +34,12 @@ pub(crate) fn open(home: &Home, payments: u64) -> Shop {
     ]);
     assert_eq!(pinned["world"]["payments_count"], payments);
     let run = pinned["platform_run_id"].as_str().unwrap().to_owned();
-    Shop { run, csv, payments }
+    Shop {
+        run,
+        csv,
+        mapping,
+        payments,
+    }
 }
 
 /// Every payment has one decision, every row balances, the chain is whole, and a sample of the

@@ -9,7 +9,7 @@ pub(crate) mod migrate;
 mod profiles;
 mod reconcile;
 mod replay;
-mod report;
+pub(crate) mod report;
 mod runs;
 mod sr;
 pub(crate) mod table;

@@ -25,7 +25,6 @@ mod order;
 mod plan;
 mod reader;
 mod row;
-pub mod sample;
 pub mod scenario;
 mod table;
 #[cfg(test)]
