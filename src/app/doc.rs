@@ -64,6 +64,27 @@ pub(crate) fn progress() -> Doc {
         .refuses(500, &[(Code::Internal, "the database did not answer")])
 }
 
+pub(crate) fn report() -> Doc {
+    Doc::new(
+        "runs",
+        "The page of a run, as `run report` or the demo wrote it last",
+    )
+    .about("It holds no script and loads nothing.")
+    .part("run", "platform_run_id", RUN)
+    .answers_page(200, "One HTML file", "<!doctype html>…")
+    .refuses(
+        404,
+        &[
+            (Code::RunUnknown, "`r1` is no platform_run_id"),
+            (
+                Code::NotFound,
+                "no report was made yet: fraudplat run report run_c0f5…",
+            ),
+        ],
+    )
+    .refuses(500, &[(Code::Internal, "reading the page")])
+}
+
 pub(crate) fn flush() -> Doc {
     Doc::new(
         "runs",

@@ -21,7 +21,7 @@ use crate::app::output::{Frame, Output};
 use crate::app::owner::Asked;
 use crate::app::profile::Profile;
 use crate::app::roles::Bells;
-use crate::app::{doc, progress, run};
+use crate::app::{doc, progress, report, run};
 use crate::contracts::code::Code;
 use crate::domain::ids::PlatformRunId;
 use crate::ingress::ig;
@@ -45,6 +45,9 @@ pub(crate) struct Port {
 /// Frames that a slow reader of a command may lag behind.
 const FRAMES_MAX: usize = 1_024;
 
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
 /// The routes that belong to no role.
 pub(crate) fn api() -> Api<Arc<Port>> {
     let alive = || async { "ok" };
@@ -58,6 +61,7 @@ pub(crate) fn api() -> Api<Arc<Port>> {
             get(run_progress),
             doc::progress(),
         )
+        .get("/v1/runs/{run}/report", get(run_report), doc::report())
         .post("/v1/runs/{run}/flush", post(flush), doc::flush())
         .post("/v1/commands", post(command), doc::commands())
 }
@@ -112,6 +116,31 @@ async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) ->
         Ok(Some(progress)) => Json(progress).into_response(),
         Ok(None) => problem(404, Code::RunUnknown, format!("there is no run {run}")),
         Err(error) => problem(500, Code::Internal, format!("{error:#}")),
+    }
+}
+
+/// The page of a run as it was last written. It holds no script and loads nothing, and the browser
+/// is told to keep it so.
+async fn run_report(State(port): State<Arc<Port>>, Path(run): Path<String>) -> Response {
+    let run: PlatformRunId = match run.parse() {
+        Ok(run) => run,
+        Err(error) => return problem(404, Code::RunUnknown, format!("{error}")),
+    };
+    let path = report::path_of(&port.data_dir, &run);
+    match tokio::fs::read(&path).await {
+        Ok(page) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (headers, page).into_response()
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let detail = format!("no report was made yet: fraudplat run report {run}");
+            problem(404, Code::NotFound, detail)
+        }
+        Err(error) => problem(500, Code::Internal, format!("{}: {error}", path.display())),
     }
 }
 

@@ -9,6 +9,8 @@ mod bench;
 #[path = "../support/checks.rs"]
 mod checks;
 mod commands;
+#[path = "../support/corner_shops.rs"]
+mod corner_shops;
 mod demo;
 #[path = "../support/events.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
@@ -28,4 +30,5 @@ mod routes;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;
+mod terminal;
 mod wait;

@@ -11,6 +11,8 @@ mod archiver;
 mod case;
 #[path = "../support/checks.rs"]
 mod checks;
+#[path = "../support/corner_shops.rs"]
+mod corner_shops;
 #[path = "../rtdl/decider.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod decider;

@@ -9,6 +9,8 @@
 
 #[path = "../support/checks.rs"]
 mod checks;
+#[path = "../support/corner_shops.rs"]
+mod corner_shops;
 mod duplicates;
 #[path = "../support/events.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -83,7 +83,19 @@ impl Home {
     pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
         let data = self.data();
         let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
-        self.launch(&all, env)
+        self.launch(&all, env, None)
+    }
+
+    /// The same with a terminal, or whatever is given, as its stderr.
+    pub(crate) fn start_on(
+        &self,
+        args: &[&str],
+        env: &[(&str, &str)],
+        terminal: Option<Stdio>,
+    ) -> Process<'_> {
+        let data = self.data();
+        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
+        self.launch(&all, env, terminal)
     }
 
     /// Runs `bench` as it is without a data directory: below a temporary directory of this test.
@@ -92,11 +104,11 @@ impl Home {
         std::fs::create_dir_all(&tmp).unwrap();
         std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(0o711)).unwrap();
         let all = [&["--json", "bench"], args].concat();
-        self.launch(&all, &[("TMPDIR", tmp.to_str().unwrap())])
+        self.launch(&all, &[("TMPDIR", tmp.to_str().unwrap())], None)
             .wait()
     }
 
-    fn launch(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
+    fn launch(&self, args: &[&str], env: &[(&str, &str)], terminal: Option<Stdio>) -> Process<'_> {
         let n = self.started.fetch_add(1, Ordering::SeqCst);
         let path = |kind: &str| self.dir.join(format!("{n}.{kind}"));
         let (stdout, stderr) = (path("out"), path("err"));
@@ -108,7 +120,7 @@ impl Home {
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap())
+            .stderr(terminal.unwrap_or_else(|| File::create(&stderr).unwrap().into()))
             .process_group(0)
             .spawn()
             .unwrap();
@@ -267,7 +279,7 @@ impl Process<'_> {
         self.child.wait().unwrap();
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
@@ -277,7 +289,7 @@ impl Process<'_> {
 
     /// What it wrote to stderr so far.
     pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(&self.stderr).unwrap()
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// Waits until it says where it listens.

@@ -1,12 +1,12 @@
-//! A world of the built-in sample, pinned as a user pins their own data, and the checks that every
+//! A world of corner-shop payments, pinned as a user pins their own data, and the checks that every
 //! finished run must pass.
 
 use std::path::PathBuf;
 
-use fraudplat::ingress::world::sample;
 use serde_json::Value;
 
 use crate::checks::check;
+use crate::corner_shops;
 use crate::home::{DONE, Home};
 
 /// The first half of every event id: the mapping's name.
@@ -28,9 +28,9 @@ pub(crate) fn open(home: &Home, payments: u64) -> Shop {
 
 /// The same under a label: one world, as many runs as there are labels.
 pub(crate) fn open_as(home: &Home, payments: u64, label: &str) -> Shop {
-    let csv = home.dir().join(sample::FILE);
-    sample::write_csv(&csv, payments, 7).unwrap();
-    let mapping = home.file("corner-shops.yaml", sample::MAPPING);
+    let csv = home.dir().join(corner_shops::FILE);
+    corner_shops::write_csv(&csv, payments, 7).unwrap();
+    let mapping = home.file("corner-shops.yaml", corner_shops::MAPPING);
     let pinned = home.json(&[
         "sr",
         "run",

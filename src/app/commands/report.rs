@@ -7,8 +7,9 @@ use crate::app::commands::table::grouped;
 use crate::app::commands::{Call, demo, reconcile, replay, runs};
 use crate::app::live::Show;
 use crate::app::progress;
-use crate::app::report::{Proof, collect, write};
+use crate::app::report::{Collected, Proof, collect, path_of, write};
 use crate::app::run::{DONE, REFUSED};
+use crate::contracts::reconciliation::Reconciliation;
 use crate::contracts::run_report::{Balance, Replayed, RunReport, SCHEMA_VERSION};
 use crate::domain::ids::PlatformRunId;
 use crate::rtdl::audit;
@@ -88,7 +89,7 @@ pub(crate) async fn make(
         is_replayed,
     };
     let path = asked.out.clone();
-    let path = path.unwrap_or_else(|| call.data_dir.join(format!("reports/{run}.html")));
+    let path = path.unwrap_or_else(|| path_of(&call.data_dir, run));
     let report = Box::pin(count(call, run, asked, replayed, &proof, &path)).await?;
     show.end("report", path.display().to_string());
     Ok(report)
@@ -103,11 +104,32 @@ async fn count(
     path: &Path,
 ) -> anyhow::Result<RunReport> {
     let collected = collect(call, run).await?;
+    let written = path.display().to_string();
+    let report = numbers(
+        &collected,
+        asked.sent,
+        replay,
+        &proof.reconciliation,
+        &written,
+    );
+    write(path, &collected, &report, proof)?;
+    Ok(report)
+}
+
+/// The report in numbers.
+pub(crate) fn numbers(
+    collected: &Collected,
+    sent: Option<i64>,
+    replay: Replayed,
+    found: &Reconciliation,
+    written: &str,
+) -> RunReport {
+    let run = collected.facts.pins.platform_run_id;
     let mut events = collected.events.clone();
-    events.sent = asked.sent.unwrap_or(events.sent);
-    let report = RunReport {
+    events.sent = sent.unwrap_or(events.sent);
+    RunReport {
         schema_version: SCHEMA_VERSION,
-        platform_run_id: *run,
+        platform_run_id: run,
         events,
         decisions: collected.figures.decisions(),
         throughput: collected.figures.throughput(),
@@ -116,16 +138,14 @@ async fn count(
         campaigns: collected.campaigns(),
         rules: collected.rules(),
         reconciliation: Balance {
-            balanced: proof.reconciliation.balanced,
-            checks: proof.reconciliation.checks.clone(),
+            balanced: found.balanced,
+            checks: found.checks.clone(),
         },
         replay,
         rss_peak_mb: rss_peak_mb(),
-        reports: vec![path.display().to_string()],
-        next: next(run, collected.example()),
-    };
-    write(path, &collected, &report, proof)?;
-    Ok(report)
+        reports: vec![written.to_owned()],
+        next: next(&run, collected.example()),
+    }
 }
 
 fn next(run: &PlatformRunId, example: Option<&str>) -> Vec<String> {

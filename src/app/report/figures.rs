@@ -51,7 +51,7 @@ pub(crate) struct Figures {
     example_is_caught: bool,
 }
 
-const EVENT_BUCKETS_MAX: u32 = 64;
+const EVENT_BUCKETS_MAX: u32 = 42;
 const CLOCK_BUCKETS_MAX: u32 = 60;
 
 impl Figures {

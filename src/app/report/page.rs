@@ -14,6 +14,7 @@ use crate::app::report::timeline::{ms, place};
 use crate::app::report::worth::Worth;
 use crate::contracts::reconciliation::Reconciliation;
 use crate::contracts::run_report::{RuleFigures, RunReport};
+use crate::domain::ids::PlatformRunId;
 use crate::domain::vocabulary::Outcome;
 
 /// What was checked of the run before the page was made.
@@ -106,6 +107,12 @@ struct CheckRow {
     example: String,
 }
 
+/// Where the page of a run lies if nobody says otherwise.
+#[must_use]
+pub(crate) fn path_of(data_dir: &Path, run: &PlatformRunId) -> PathBuf {
+    data_dir.join(format!("reports/{run}.html"))
+}
+
 /// Writes the page of a run to `path`, at once or not at all.
 ///
 /// # Errors
@@ -115,8 +122,8 @@ pub(crate) fn write(
     collected: &Collected,
     report: &RunReport,
     proof: &Proof,
-) -> anyhow::Result<PathBuf> {
-    let html = page(collected, report, proof).render()?;
+) -> anyhow::Result<()> {
+    let html = html(collected, report, proof)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = dir.unwrap_or(Path::new("."));
     let writing = || format!("writing {}", path.display());
@@ -127,7 +134,16 @@ pub(crate) fn write(
         .with_context(writing)?;
     file.write_all(html.as_bytes()).with_context(writing)?;
     file.persist(path).with_context(writing)?;
-    Ok(path.to_owned())
+    Ok(())
+}
+
+/// The whole page.
+pub(super) fn html(
+    collected: &Collected,
+    report: &RunReport,
+    proof: &Proof,
+) -> anyhow::Result<String> {
+    Ok(page(collected, report, proof).render()?)
 }
 
 fn page<'p>(collected: &'p Collected, report: &'p RunReport, proof: &Proof) -> Page<'p> {

@@ -27,7 +27,6 @@ mod plan;
 pub mod portrait;
 mod reader;
 mod row;
-pub mod sample;
 pub mod scenario;
 mod table;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Whole worlds: from files and a mapping to objects and back.
 
+#[path = "../../../../tests/support/corner_shops.rs"]
+mod corner_shops;
 mod faults;
 mod handbook;
 mod lookups;
