@@ -80,6 +80,8 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Make what the platform stands on: streams, bucket, schema; harmless to repeat
+    Provision,
     /// Scenario Runner: pin a world and its run, and say READY
     #[command(subcommand)]
     Sr(Sr),
@@ -104,6 +106,9 @@ pub(crate) enum Command {
     /// Governance: facts and anomalies
     #[command(subcommand)]
     Gov(Gov),
+    /// Measure on this machine: ratios taken in one run, with what they are made of
+    #[command(subcommand)]
+    Bench(Bench),
     /// Policies: check a file
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -135,6 +140,34 @@ pub(crate) struct Demo {
 pub(crate) enum Sr {
     /// Pin a run: of a scenario, of a data set (--dataset, --mapping) or a live one (--live)
     Run(SrRun),
+    /// Draw what a world looks like: of a scenario or of a data set, beside another
+    Describe(SrDescribe),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub(crate) struct SrDescribe {
+    /// The scenario: a YAML file, or the name of a shipped scenario
+    #[arg(long, group = "source", value_name = "NAME|FILE")]
+    pub(crate) scenario: Option<String>,
+    /// Another seed than the scenario's own
+    #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// The data file, Parquet or CSV
+    #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
+    pub(crate) dataset: Option<PathBuf>,
+    /// How its columns become payments: a YAML file, or the name of a shipped mapping
+    #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
+    pub(crate) mapping: Option<String>,
+    /// A data set to stand beside it
+    #[arg(long, requires = "against_mapping", value_name = "FILE")]
+    pub(crate) against_dataset: Option<PathBuf>,
+    /// The mapping of that data set
+    #[arg(long, requires = "against_dataset", value_name = "FILE|NAME")]
+    pub(crate) against_mapping: Option<String>,
+    /// Draw the charts into this directory, as SVG files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -231,8 +264,16 @@ pub(crate) enum Quarantine {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
-    /// One, with its payload
+    /// One, with its payload and what became of it since
     Show {
+        #[arg(value_name = "QUARANTINE_ID")]
+        id: String,
+    },
+    /// Submit one to the gate again, once its cause is gone; exit 3 if the gate refuses it again
+    #[command(
+        after_help = "The kept payload is sent unchanged and judged like any other event: after an upgrade that knows its class or schema version, or when a time that was ahead has come. Each try is appended to the record that `show` prints. A payload that must change is sent by its producer instead."
+    )]
+    Requeue {
         #[arg(value_name = "QUARANTINE_ID")]
         id: String,
     },
@@ -242,12 +283,19 @@ pub(crate) enum Quarantine {
 pub(crate) enum Ambiguous {
     /// Those that are open
     List,
+    /// Look now whether the log has them, publish what it has not; exit 3 if some stay open
+    #[command(
+        after_help = "The gate does the same by itself from time to time. A batch stays open while the log does not answer; its events are kept until then."
+    )]
+    Resolve,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Replay {
     /// One decision, several, or a sample of a run
     Decision(ReplayDecision),
+    /// Every decision of a run between two places of its chain
+    Range(ReplayRange),
 }
 
 #[derive(Debug, Args)]
@@ -264,6 +312,19 @@ pub(crate) struct ReplayDecision {
     pub(crate) sample: usize,
     #[arg(long, requires = "run", default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayRange {
+    /// The run
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: String,
+    /// The first place in the chain; `dla list` shows them
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) from: i64,
+    /// The last place, included
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) to: i64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -320,6 +381,48 @@ pub(crate) enum Gov {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "A bench has a data directory of its own, gone afterwards, unless --data-dir names one. Numbers of a busy machine mean little: the load average is printed beside them. docs/bench.md says what each measures."
+)]
+pub(crate) enum Bench {
+    /// Events admitted over HTTP, against COPY and against one row a transaction
+    Ingest(BenchIngest),
+    /// Time an event takes in the feature engine, over windows and keys, against a naive loop
+    Features(BenchFeatures),
+    /// Payments decided a second from end to end, CPU time per million, where the time goes
+    Loop(BenchLoop),
+    /// Decisions recomputed from the archive a second, against the live rate of the same run
+    Replay(BenchLoop),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchIngest {
+    /// How many events, in three rounds
+    #[arg(long, default_value_t = 120_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFeatures {
+    /// How many events in a stream
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLoop {
+    /// The scenario whose payments are streamed
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// At most so many arrivals of its world
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) payments: i64,
+    /// Another seed than the scenario's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,10 +2,12 @@
 //!
 //! **Invariant:** nothing but this room knows which roles run in this process.
 
+mod bench;
 mod bundles;
 mod charts;
 mod cli;
 mod commands;
+mod doc;
 mod http;
 mod live;
 mod output;
@@ -18,4 +20,5 @@ mod roles;
 mod run;
 mod secrets;
 
+pub use http::document;
 pub use run::run;

@@ -9,6 +9,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::app::bench;
 use crate::app::cli::{Cli, Command, Role};
 use crate::app::commands::{self, Call, Refusal};
 use crate::app::output::{Frame, Output, Terminal};
@@ -88,22 +89,25 @@ pub(crate) fn report(output: &Output, error: &anyhow::Error) -> u8 {
 }
 
 async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Result<u8> {
-    if let Some(code) = commands::without_platform(&cli, output)? {
+    if let Some(code) = commands::without_platform(&cli, output).await? {
         return Ok(code);
     }
     let profile = Profile::load(&cli.profile)
         .map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))?;
     refuse_split_roles(&cli.role)?;
-    let dir = cli
-        .data_dir
-        .clone()
-        .unwrap_or_else(profile::default_data_dir);
+    let fresh = bench::fresh_dir(&cli)?;
+    let dir = match (&fresh, &cli.data_dir) {
+        (Some(fresh), _) => fresh.path().join("data"),
+        (None, Some(dir)) => dir.clone(),
+        (None, None) => profile::default_data_dir(),
+    };
     let owned = match DataDir::open(&dir, &SystemEntropy)? {
         Opened::Owned(owned) => owned,
         Opened::Busy { http_addr, pid } => {
-            let is_service = !cli.role.is_empty();
+            // A service, or a bench, which would measure what else the owner does.
+            let is_own = !cli.role.is_empty() || matches!(cli.command, Some(Command::Bench(_)));
             return match http_addr {
-                Some(addr) if !is_service => owner::ask(&dir, &addr, args, output).await,
+                Some(addr) if !is_own => owner::ask(&dir, &addr, args, output).await,
                 _ => Err(busy(&dir, pid).into()),
             };
         }

@@ -41,7 +41,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     let call = &show.call(call);
 
     show.begin("world");
-    let created = Box::pin(sr::pin(call, &world(asked))).await?;
+    let created = Box::pin(sr::pin(call, &world(&asked.scenario, asked.seed))).await?;
     let run = created.platform_run_id;
     let world = created.world.context("a scenario has a world")?;
     show.end("world", described(&world));
@@ -55,7 +55,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     let watch = show.watch(call, &run, payments.unsigned_abs());
     show.begin("stream");
     show.begin("decide");
-    let sent = Box::pin(wsp::send(call, &run, &options(asked))).await?;
+    let sent = Box::pin(wsp::send(call, &run, &options(asked.payments))).await?;
     show.end(
         "stream",
         format!(
@@ -74,20 +74,22 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     Box::pin(report::make(call, &run, &asked, &show)).await
 }
 
-fn options(asked: &Demo) -> Options {
+/// As fast as the gate takes them, all or only the first so many.
+pub(crate) fn options(payments: Option<i64>) -> Options {
     Options {
         speedup: None,
         concurrency: LANES,
         lockstep: None,
-        limit: asked.payments,
+        limit: payments,
         arrivals_per_request: wsp::ARRIVALS_PER_REQUEST,
     }
 }
 
-fn world(asked: &Demo) -> SrRun {
+/// A run of a scenario.
+pub(crate) fn world(scenario: &str, seed: Option<i64>) -> SrRun {
     SrRun {
-        scenario: Some(asked.scenario.clone()),
-        seed: asked.seed,
+        scenario: Some(scenario.to_owned()),
+        seed,
         dataset: None,
         mapping: None,
         live: None,

@@ -161,7 +161,7 @@ fn next(run: &PlatformRunId, example: Option<&str>) -> Vec<String> {
 }
 
 /// The high-water mark of this process's memory, from `/proc/self/status`.
-fn rss_peak_mb() -> i64 {
+pub(crate) fn rss_peak_mb() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<i64>().ok());

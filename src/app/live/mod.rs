@@ -5,6 +5,7 @@ mod show;
 mod view;
 mod watch;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::vocabulary::Outcome;
@@ -13,7 +14,7 @@ pub(crate) use crate::app::live::show::Show;
 pub(crate) use crate::app::live::view::{Face, plain, view};
 
 /// One picture.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Live {
     /// What it is about: scenario and size.
     pub(crate) title: String,
@@ -40,7 +41,7 @@ pub(crate) struct Live {
 }
 
 /// A part of the work.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Stage {
     pub(crate) name: String,
     pub(crate) state: State,
@@ -52,7 +53,7 @@ pub(crate) struct Stage {
     pub(crate) took_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     #[default]
@@ -62,7 +63,7 @@ pub(crate) enum State {
 }
 
 /// From admission to decision, in microseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Waited {
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
@@ -70,7 +71,7 @@ pub(crate) struct Waited {
 }
 
 /// A payment that was not approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Stopped {
     /// In event time, to the minute.
     pub(crate) ts: String,

@@ -151,7 +151,7 @@ impl Figures {
         );
     }
 
-    pub(super) fn total(&self) -> i64 {
+    pub(crate) fn total(&self) -> i64 {
         self.outcomes.iter().sum()
     }
 
@@ -191,6 +191,6 @@ impl Figures {
 }
 
 /// Two decimals are all that these numbers mean.
-pub(super) fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

@@ -26,5 +26,6 @@ mod timeline;
 mod worth;
 
 pub(crate) use crate::app::report::collect::{Collected, collect};
+pub(crate) use crate::app::report::figures::round;
 pub(crate) use crate::app::report::money::money;
 pub(crate) use crate::app::report::page::{Proof, path_of, write};

@@ -1,7 +1,5 @@
 //! What there is to pay for: trades with their category, usual amount, and where one pays. Amounts
-//! and shares are plausible and made up here; [`docs/worlds.md`] shows what comes of them.
-//!
-//! [`docs/worlds.md`]: https://github.com/fraudplat/fraudplat
+//! and shares are plausible and made up here; `docs/worlds.md` shows what comes of them.
 
 use crate::ingress::world::scenario::draws::Draws;
 

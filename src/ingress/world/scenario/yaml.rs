@@ -360,7 +360,7 @@ payments: {per_customer_day: 1.5}
         check("days: 2", "days: 0", 4, "days is 1 to 3660", None);
         check("00:00:00Z", "01:00:00Z", 3, "midnight", None);
         check("100}", "20}", 5, "19 trades in every country", None);
-        check("seed: 42\n", "", 1, "`seed` is missing", None);
+        check("seed: 42\n", "", 5, "`seed` is missing", None);
         check("1.5", ".nan", 6, "per_customer_day is 0.001 to 500", None);
         let campaign = "1.5}\ncampaigns: [{type: card_testin, per_day: 1}]";
         let help = Some("did you mean `card_testing`?");

@@ -4,6 +4,8 @@
 mod corner_shops;
 mod faults;
 mod handbook;
+mod lookups;
+mod p2p;
 mod worlds;
 
 use std::collections::BTreeMap;

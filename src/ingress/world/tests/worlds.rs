@@ -303,6 +303,12 @@ async fn the_sample_is_what_it_says() {
         .filter(|it| it.value == "CONFIRMED_FRAUD")
         .count();
     assert_eq!((all.len(), truths.len()), (50_000, 50_000));
+    // Its file says nothing of what really was: all is as labelled.
+    assert!(truths.iter().all(|it| {
+        it.is_fraud == (it.value == "CONFIRMED_FRAUD")
+            && !it.is_blocked
+            && it.observed_time.is_some()
+    }));
     assert!((100..=500).contains(&frauds), "{frauds} frauds");
     let scenarios: BTreeSet<&str> = truths.iter().map(|it| it.scenario.as_str()).collect();
     assert_eq!(

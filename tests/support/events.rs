@@ -39,6 +39,11 @@ impl Port {
         }
     }
 
+    /// Where it was told to ask.
+    pub(crate) fn addr(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// `None` when nobody answers.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
         let request = self.http.get(format!("{}{path}", self.url));
@@ -55,8 +60,39 @@ impl Port {
         content_type: &str,
         body: impl Into<reqwest::Body>,
     ) -> Answer {
+        self.try_post(path, content_type, body).unwrap()
+    }
+
+    /// `None` when nobody answers.
+    pub(crate) fn try_post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Option<Answer> {
         let request = self.http.post(format!("{}{path}", self.url));
         let request = request.header(CONTENT_TYPE, content_type).body(body);
+        self.runtime.block_on(answer(request))
+    }
+
+    /// A method that no path takes, and what the answer allows instead.
+    pub(crate) fn delete(&self, path: &str) -> (Answer, String) {
+        let request = self.http.delete(format!("{}{path}", self.url));
+        self.runtime.block_on(async {
+            let response = request.send().await.unwrap();
+            let allow = response.headers().get(reqwest::header::ALLOW);
+            let allow = allow.map(|it| it.to_str().unwrap().to_owned());
+            (read(response).await.unwrap(), allow.unwrap_or_default())
+        })
+    }
+
+    /// A command under a token.
+    pub(crate) fn command(&self, token: &str, content_type: &str, body: &str) -> Answer {
+        let request = self.http.post(format!("{}/v1/commands", self.url));
+        let request = request.bearer_auth(token);
+        let request = request
+            .header(CONTENT_TYPE, content_type)
+            .body(body.to_owned());
         self.runtime.block_on(answer(request)).unwrap()
     }
 
@@ -73,7 +109,10 @@ impl Port {
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
-    let response = request.send().await.ok()?;
+    read(request.send().await.ok()?).await
+}
+
+async fn read(response: reqwest::Response) -> Option<Answer> {
     let status = response.status().as_u16();
     let content_type = response.headers().get(CONTENT_TYPE);
     let content_type = content_type.map(|it| it.to_str().unwrap().to_owned());

@@ -29,10 +29,17 @@ pub(crate) struct Home {
     dir: PathBuf,
     sweeper: Mutex<Child>,
     started: AtomicU32,
+    /// Of every process that is started here.
+    env: Vec<(String, String)>,
 }
 
 impl Home {
     pub(crate) fn new() -> Home {
+        Home::with(&[])
+    }
+
+    /// The same with settings for every process.
+    pub(crate) fn with(env: &[(&str, &str)]) -> Home {
         let dir = tempfile::Builder::new()
             .prefix("fp-e2e.")
             .tempdir_in("/tmp")
@@ -45,6 +52,10 @@ impl Home {
             dir,
             sweeper,
             started: AtomicU32::new(0),
+            env: env
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
         }
     }
 
@@ -70,24 +81,41 @@ impl Home {
 
     /// The same with settings in its environment.
     pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
-        self.start_on(args, env, None)
+        let data = self.data();
+        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
+        self.launch(&all, env, None)
     }
 
-    /// The same with a terminal, or whatever is given, as its stderr.
+    /// The same with a terminal as its stderr.
     pub(crate) fn start_on(
         &self,
         args: &[&str],
         env: &[(&str, &str)],
-        terminal: Option<Stdio>,
+        terminal: Stdio,
     ) -> Process<'_> {
+        let data = self.data();
+        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
+        self.launch(&all, env, Some(terminal))
+    }
+
+    /// Runs `bench` as it is without a data directory: below a temporary directory of this test.
+    pub(crate) fn bench(&self, args: &[&str]) -> Finished {
+        let tmp = self.dir.join("tmp");
+        std::fs::create_dir_all(&tmp).unwrap();
+        std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(0o711)).unwrap();
+        let all = [&["--json", "bench"], args].concat();
+        self.launch(&all, &[("TMPDIR", tmp.to_str().unwrap())], None)
+            .wait()
+    }
+
+    fn launch(&self, args: &[&str], env: &[(&str, &str)], terminal: Option<Stdio>) -> Process<'_> {
         let n = self.started.fetch_add(1, Ordering::SeqCst);
         let path = |kind: &str| self.dir.join(format!("{n}.{kind}"));
         let (stdout, stderr) = (path("out"), path("err"));
         let child = Command::new(env!("CARGO_BIN_EXE_fraudplat"))
-            .arg("--data-dir")
-            .arg(self.data())
             .args(args)
             .env("FRAUDPLAT__HTTP__BIND", "127.0.0.1:0")
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
             .envs(env.iter().copied())
             .current_dir(&self.dir)
             .stdin(Stdio::null())
@@ -144,6 +172,14 @@ impl Home {
     fn owner(&self) -> Option<u32> {
         let text = std::fs::read_to_string(self.data().join("LOCK")).ok()?;
         text.trim().parse().ok()
+    }
+
+    /// Signals the process that owns the data directory.
+    pub(crate) fn signal_owner(&self, signal: Signal) {
+        let pid = self
+            .owner()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.unwrap(), signal).unwrap();
     }
 
     fn sweep(&self, line: &str) {
@@ -259,10 +295,19 @@ impl Process<'_> {
     /// Waits until it says where it listens.
     #[track_caller]
     pub(crate) fn listening(&mut self) -> String {
+        let addr = self.try_listening();
+        addr.unwrap_or_else(|| panic!("it ended: {}", self.said()))
+    }
+
+    /// The same; nothing if it ends before.
+    pub(crate) fn try_listening(&mut self) -> Option<String> {
         until("an address in run/http.addr", LONG, || {
-            assert!(self.is_running(), "it ended: {}", self.said());
+            if !self.is_running() {
+                return Some(None);
+            }
             // A killed owner leaves its address behind; the next removes it before it signs.
-            (self.home.owner() == Some(self.child.id())).then(|| self.home.announced())?
+            let is_owner = self.home.owner() == Some(self.child.id());
+            is_owner.then(|| self.home.announced())?.map(Some)
         })
     }
 
