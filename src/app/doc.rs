@@ -65,24 +65,17 @@ pub(crate) fn progress() -> Doc {
 }
 
 pub(crate) fn report() -> Doc {
-    Doc::new(
-        "runs",
-        "The page of a run, as `run report` or the demo wrote it last",
-    )
-    .about("It holds no script and loads nothing.")
-    .part("run", "platform_run_id", RUN)
-    .answers_page(200, "One HTML file", "<!doctype html>…")
-    .refuses(
-        404,
-        &[
-            (Code::RunUnknown, "`r1` is no platform_run_id"),
-            (
-                Code::NotFound,
-                "no report was made yet: fraudplat run report run_c0f5…",
-            ),
-        ],
-    )
-    .refuses(500, &[(Code::Internal, "reading the page")])
+    Doc::new("runs", "The page of a run as it was last written")
+        .about("HTML that has no script and loads nothing; `demo` and `run report` write it.")
+        .part("run", "platform_run_id", RUN)
+        .answers_page(200, "The page")
+        .refuses(
+            404,
+            &[
+                (Code::RunUnknown, "not the id of a run"),
+                (Code::NotFound, "no report was made of it yet"),
+            ],
+        )
 }
 
 pub(crate) fn flush() -> Doc {

@@ -301,13 +301,19 @@ impl Doc {
     /// An answer in plain text.
     #[must_use]
     pub fn answers_text(self, status: u16, what: &str, example: &str) -> Doc {
-        self.answer(status, what, "text/plain", text(example))
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let content = ContentBuilder::new()
+            .schema(Some(text))
+            .example(Some(json!(example)));
+        self.answer(status, what, "text/plain", content)
     }
 
-    /// An answer for a browser.
+    /// An answer: a page for a browser.
     #[must_use]
-    pub fn answers_page(self, status: u16, what: &str, example: &str) -> Doc {
-        self.answer(status, what, "text/html", text(example))
+    pub fn answers_page(self, status: u16, what: &str) -> Doc {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let content = ContentBuilder::new().schema(Some(text));
+        self.answer(status, what, "text/html", content)
     }
 
     /// An answer: a JSON object of another standard.
@@ -368,11 +374,4 @@ fn body(what: &str) -> RequestBodyBuilder {
     RequestBodyBuilder::new()
         .description(Some(what))
         .required(Some(Required::True))
-}
-
-fn text(example: &str) -> ContentBuilder {
-    let text = ObjectBuilder::new().schema_type(Type::String);
-    ContentBuilder::new()
-        .schema(Some(text))
-        .example(Some(json!(example)))
 }

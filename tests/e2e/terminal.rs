@@ -61,8 +61,8 @@ impl Terminal {
         }
     }
 
-    fn stdio(&self) -> Option<Stdio> {
-        Some(self.line.try_clone().unwrap().into())
+    fn stdio(&self) -> Stdio {
+        self.line.try_clone().unwrap().into()
     }
 
     /// Everything that happens to a line of the terminal by raw modes and the like.

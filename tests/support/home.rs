@@ -86,16 +86,16 @@ impl Home {
         self.launch(&all, env, None)
     }
 
-    /// The same with a terminal, or whatever is given, as its stderr.
+    /// The same with a terminal as its stderr.
     pub(crate) fn start_on(
         &self,
         args: &[&str],
         env: &[(&str, &str)],
-        terminal: Option<Stdio>,
+        terminal: Stdio,
     ) -> Process<'_> {
         let data = self.data();
         let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
-        self.launch(&all, env, terminal)
+        self.launch(&all, env, Some(terminal))
     }
 
     /// Runs `bench` as it is without a data directory: below a temporary directory of this test.
