@@ -56,6 +56,18 @@ pub(crate) fn shipped(path: &str) -> anyhow::Result<(String, String)> {
     ))
 }
 
+/// The names of the files that the executable carries in a folder, without their extension.
+pub(crate) fn shipped_names(folder: &str) -> Vec<String> {
+    let mut names: Vec<String> = Shipped::iter()
+        .filter_map(|path| {
+            let name = path.strip_prefix(folder)?.strip_prefix('/')?;
+            Some(name.strip_suffix(".yaml")?.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 /// Compiles a bundle.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ pub(crate) enum Role {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// A small world of our own, streamed and decided from end to end, then checked
+    /// A world made from a scenario, streamed and decided from end to end, checked and reported
     Demo(Demo),
     /// Bring the database schema up to date, or tell what is missing
     Migrate {
@@ -106,6 +106,9 @@ pub(crate) enum Command {
     /// Governance: facts and anomalies
     #[command(subcommand)]
     Gov(Gov),
+    /// Measure on this machine: ratios taken in one run, with what they are made of
+    #[command(subcommand)]
+    Bench(Bench),
     /// Policies: check a file
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -119,12 +122,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How many payments
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub(crate) payments: i64,
-    /// The seed of the world: the same seed is the same world
-    #[arg(long, default_value_t = 42, value_name = "N")]
-    pub(crate) seed: u64,
+    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// Another seed than the scenario's own: another world of the same kind
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// Only the first N payments of the world, leaving the run open
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) payments: Option<i64>,
     /// Stay up afterwards, until Ctrl-C
     #[arg(long)]
     pub(crate) serve: bool,
@@ -132,13 +138,47 @@ pub(crate) struct Demo {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sr {
-    /// Pin a run: of a data set (--dataset, --mapping) or a live one (--live)
+    /// Pin a run: of a scenario, of a data set (--dataset, --mapping) or a live one (--live)
     Run(SrRun),
+    /// Draw what a world looks like: of a scenario or of a data set, beside another
+    Describe(SrDescribe),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub(crate) struct SrDescribe {
+    /// The scenario: a YAML file, or the name of a shipped scenario
+    #[arg(long, group = "source", value_name = "NAME|FILE")]
+    pub(crate) scenario: Option<String>,
+    /// Another seed than the scenario's own
+    #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// The data file, Parquet or CSV
+    #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
+    pub(crate) dataset: Option<PathBuf>,
+    /// How its columns become payments: a YAML file, or the name of a shipped mapping
+    #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
+    pub(crate) mapping: Option<String>,
+    /// A data set to stand beside it
+    #[arg(long, requires = "against_mapping", value_name = "FILE")]
+    pub(crate) against_dataset: Option<PathBuf>,
+    /// The mapping of that data set
+    #[arg(long, requires = "against_dataset", value_name = "FILE|NAME")]
+    pub(crate) against_mapping: Option<String>,
+    /// Draw the charts into this directory, as SVG files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub(crate) struct SrRun {
+    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
+    #[arg(long, group = "source", value_name = "NAME|FILE")]
+    pub(crate) scenario: Option<String>,
+    /// Another seed than the scenario's own: another world of the same kind
+    #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
     /// The data file, Parquet or CSV
     #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
     pub(crate) dataset: Option<PathBuf>,
@@ -151,7 +191,7 @@ pub(crate) struct SrRun {
     /// Tells apart runs of the same world
     #[arg(long, default_value = "", value_name = "LABEL")]
     pub(crate) label: String,
-    /// Only the first N payments of the data set
+    /// Only the first N payments of the data set; a scenario is made whole
     #[arg(long, requires = "dataset", value_name = "N")]
     pub(crate) limit: Option<i64>,
 }
@@ -189,6 +229,14 @@ pub(crate) enum RunCommand {
     Show {
         #[arg(value_name = "RUN")]
         run: String,
+    },
+    /// Count a run, check it and write its report: one HTML file that needs nothing else
+    Report {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Where to write it [default: reports/RUN.html in the data directory]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Close a run: the gate takes nothing more for it
     Cancel {
@@ -333,6 +381,48 @@ pub(crate) enum Gov {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "A bench has a data directory of its own, gone afterwards, unless --data-dir names one. Numbers of a busy machine mean little: the load average is printed beside them. docs/bench.md says what each measures."
+)]
+pub(crate) enum Bench {
+    /// Events admitted over HTTP, against COPY and against one row a transaction
+    Ingest(BenchIngest),
+    /// Time an event takes in the feature engine, over windows and keys, against a naive loop
+    Features(BenchFeatures),
+    /// Payments decided a second from end to end, CPU time per million, where the time goes
+    Loop(BenchLoop),
+    /// Decisions recomputed from the archive a second, against the live rate of the same run
+    Replay(BenchLoop),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchIngest {
+    /// How many events, in three rounds
+    #[arg(long, default_value_t = 120_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFeatures {
+    /// How many events in a stream
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLoop {
+    /// The scenario whose payments are streamed
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// At most so many arrivals of its world
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) payments: i64,
+    /// Another seed than the scenario's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -176,7 +176,7 @@ async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
     let json = cli.as_ref().is_ok_and(|cli| cli.json);
     let output = Output::new(json, move |frame| {
         // Progress may be skipped when the reader lags; lines are waited for.
-        let is_progress = matches!(frame, Frame::Progress { .. });
+        let is_progress = matches!(frame, Frame::Progress { .. } | Frame::Live { .. });
         if let Err(mpsc::error::TrySendError::Full(frame)) = speaking.try_send(frame)
             && !is_progress
         {

@@ -66,9 +66,7 @@ pub(crate) async fn ask(
             let line: Vec<u8> = pending.drain(..=end).collect();
             match serde_json::from_slice(&line).context("the owner's answer")? {
                 Frame::Exit { code } => return Ok(code),
-                Frame::Line { text } => output.line(text),
-                Frame::Note { text } => output.note(text),
-                Frame::Progress { label, done, total } => output.progress(&label, done, total),
+                frame => output.frame(frame),
             }
         }
     }

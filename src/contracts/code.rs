@@ -78,6 +78,7 @@ codes! {
     ProfileInvalid = "PROFILE_INVALID" => "Correct the profile at the place named.",
     BundleInvalid = "BUNDLE_INVALID" => "Correct the feature set or policy at the place named; fraudplat features check and policy check read it alone.",
     MappingInvalid = "MAPPING_INVALID" => "Correct the mapping or the row at the place named.",
+    ScenarioInvalid = "SCENARIO_INVALID" => "Correct the scenario at the place named; docs/scenarios.md has every key.",
     Unbalanced = "UNBALANCED" => "The reconciliation names the checks that do not balance; each line says what is missing where.",
     ChainBroken = "CHAIN_BROKEN" => "The first altered record is named; compare it with its segment and anchor.",
     SubstrateUnavailable = "SUBSTRATE_UNAVAILABLE" => "Check that the named server is up and reachable; nothing was lost.",

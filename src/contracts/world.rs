@@ -49,15 +49,26 @@ pub struct Payment {
     pub attributes: BTreeMap<String, AttributeValue>,
 }
 
-/// One row of `truth.parquet`: what will be known of an event, and when.
+/// The `fraud_disposition` that says fraud.
+pub const FRAUD: &str = "CONFIRMED_FRAUD";
+
+/// One row of `truth.parquet`: what will be said of an event and when, and what really was. A
+/// label is sent from the first half of it only, at `observed_time`; the second half is for those
+/// who judge how well fraud was found. An event has at most one row a label type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Truth {
     pub event_id: EventId,
     pub label_type: LabelType,
+    /// What the label says; where it is never sent, what a right one would say.
     pub value: String,
     pub effective_time: Time,
-    pub observed_time: Time,
+    /// `None`: nobody ever learns of it, and no label is sent.
+    pub observed_time: Option<Time>,
     pub source: String,
     /// The campaign or scenario that made it so; empty where none did.
     pub scenario: String,
+    /// What really was, whatever the label says.
+    pub is_fraud: bool,
+    /// The control of the world stopped the payment, so it has no outcome.
+    pub is_blocked: bool,
 }

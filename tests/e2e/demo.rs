@@ -1,6 +1,6 @@
 //! `demo --json`: the shape of CONTRACTS §9, and numbers that agree with one another.
 
-use fraudplat::contracts::demo_report::DemoReport;
+use fraudplat::contracts::run_report::RunReport;
 
 use crate::home::{DONE, Home, USAGE};
 
@@ -10,7 +10,7 @@ fn the_demo_prints_one_report_whose_numbers_agree() {
     let ended = home
         .run(&["demo", "--json", "--payments", "500"])
         .expect(DONE);
-    let report: DemoReport = serde_json::from_str(&ended.stdout).unwrap();
+    let report: RunReport = serde_json::from_str(&ended.stdout).unwrap();
     let (events, decisions) = (&report.events, &report.decisions);
     assert_eq!(events.sent, 2_000);
     assert_eq!(events.admitted, events.sent);
@@ -47,7 +47,7 @@ fn the_demo_prints_one_report_whose_numbers_agree() {
     let again = home
         .run(&["demo", "--json", "--payments", "500"])
         .expect(DONE);
-    let again: DemoReport = serde_json::from_str(&again.stdout).unwrap();
+    let again: RunReport = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!(again.platform_run_id, report.platform_run_id);
     assert_eq!(again.decisions, report.decisions);
     home.run(&["demo", "--payments", "many"]).expect(USAGE);

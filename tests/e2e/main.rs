@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod behind;
+mod bench;
 #[path = "../support/checks.rs"]
 mod checks;
 mod commands;

@@ -81,12 +81,26 @@ impl Home {
 
     /// The same with settings in its environment.
     pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
+        let data = self.data();
+        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
+        self.launch(&all, env)
+    }
+
+    /// Runs `bench` as it is without a data directory: below a temporary directory of this test.
+    pub(crate) fn bench(&self, args: &[&str]) -> Finished {
+        let tmp = self.dir.join("tmp");
+        std::fs::create_dir_all(&tmp).unwrap();
+        std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(0o711)).unwrap();
+        let all = [&["--json", "bench"], args].concat();
+        self.launch(&all, &[("TMPDIR", tmp.to_str().unwrap())])
+            .wait()
+    }
+
+    fn launch(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
         let n = self.started.fetch_add(1, Ordering::SeqCst);
         let path = |kind: &str| self.dir.join(format!("{n}.{kind}"));
         let (stdout, stderr) = (path("out"), path("err"));
         let child = Command::new(env!("CARGO_BIN_EXE_fraudplat"))
-            .arg("--data-dir")
-            .arg(self.data())
             .args(args)
             .env("FRAUDPLAT__HTTP__BIND", "127.0.0.1:0")
             .envs(self.env.iter().map(|(k, v)| (k, v)))

@@ -16,7 +16,7 @@ use crate::governance::facts;
 use crate::rtdl::audit::{self, ReplayReport, StoredDecision};
 
 /// Decisions of a range, held in memory during its one pass: about 4 KiB each.
-const RANGE_MAX: i64 = 200_000;
+pub(crate) const RANGE_MAX: i64 = 200_000;
 
 pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
     if !call.profile.archive.enabled {

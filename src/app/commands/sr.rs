@@ -2,18 +2,19 @@
 
 use serde::Serialize;
 
-use crate::app::bundles::shipped;
+use crate::app::bundles::{shipped, shipped_names};
 use crate::app::cli::{Sr, SrRun};
 use crate::app::commands::table::grouped;
 use crate::app::commands::{Call, Refusal};
-use crate::app::profile::Shipped;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::contracts::ready::WorldFacts;
 use crate::domain::ids::{ManifestFingerprint, PlatformRunId};
 use crate::domain::vocabulary::SourceType;
 use crate::ingress::sr::{NewRun, Pinned, create};
-use crate::ingress::world::{self, Plan, Selection, World, materialise};
+use crate::ingress::world::{
+    self, Plan, ScenarioPlan, Selection, World, materialise, materialise_scenario,
+};
 use crate::runtime::ground::Ground;
 
 /// What `sr run --json` prints.
@@ -29,7 +30,10 @@ pub(crate) struct Created {
 }
 
 pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
-    let Sr::Run(asked) = command;
+    let Sr::Run(asked) = command else {
+        // Carried out before there is a platform.
+        return Ok(DONE);
+    };
     let created = Box::pin(pin(call, asked)).await?;
     call.output.result(&created, |created| {
         let world = created.world.as_ref().map_or_else(
@@ -81,7 +85,12 @@ pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
             let world = Box::pin(build(call, plan)).await?;
             (world.manifest_fingerprint, name, Some(world.facts))
         }
-        (None, None) => anyhow::bail!("give --dataset and --mapping, or --live"),
+        (None, None) => {
+            let plan = scenario(call, asked)?;
+            let name = plan.name().to_owned();
+            let world = Box::pin(make(call, &plan)).await?;
+            (world.manifest_fingerprint, name, Some(world.facts))
+        }
     };
     let new = NewRun {
         manifest_fingerprint,
@@ -106,36 +115,78 @@ fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result
     let selection = Selection {
         limit: asked.limit.map(i64::unsigned_abs),
     };
-    let dataset = call.path(dataset);
     let path = call.path(std::path::Path::new(mapping));
+    read_mapping(&path, mapping, &call.path(dataset), selection)
+}
+
+/// A mapping file, or the shipped one of this name, over a data set.
+pub(crate) fn read_mapping(
+    path: &std::path::Path,
+    mapping: &str,
+    dataset: &std::path::Path,
+    selection: Selection,
+) -> anyhow::Result<Plan> {
     let plan = if path.exists() {
-        Plan::read(&path, &dataset, selection)
+        Plan::read(path, dataset, selection)
     } else {
         let (text, name) = shipped(&format!("mappings/{mapping}.yaml")).map_err(|_| {
             let detail = format!(
                 "there is no file `{mapping}` and no shipped mapping of this name; shipped are {}",
-                shipped_mappings().join(", ")
+                shipped_names("mappings").join(", ")
             );
             Refusal::new(Code::MappingInvalid, detail)
         })?;
-        Plan::parse(&name, text, &dataset, selection)
+        Plan::parse(&name, text, dataset, selection)
     };
     plan.map_err(refusal)
-}
-
-/// The names of the mappings that the executable carries.
-fn shipped_mappings() -> Vec<String> {
-    let name = |path: &str| {
-        let name = path.strip_prefix("mappings/")?.strip_suffix(".yaml")?;
-        Some(name.to_owned())
-    };
-    Shipped::iter().filter_map(|path| name(&path)).collect()
 }
 
 /// With its cause: that a file is not there is not said by its name alone.
 fn refusal(error: world::Error) -> anyhow::Error {
     let error = anyhow::Error::from(error);
     Refusal::new(Code::MappingInvalid, format!("{error:#}")).into()
+}
+
+fn scenario(call: &Call, asked: &SrRun) -> anyhow::Result<ScenarioPlan> {
+    let Some(named) = asked.scenario.as_deref() else {
+        anyhow::bail!("give --scenario, or --dataset and --mapping, or --live");
+    };
+    read_scenario(&call.path(std::path::Path::new(named)), named, asked.seed)
+}
+
+/// A scenario file, or the shipped one of this name.
+pub(crate) fn read_scenario(
+    path: &std::path::Path,
+    named: &str,
+    seed: Option<i64>,
+) -> anyhow::Result<ScenarioPlan> {
+    let plan = if path.is_file() {
+        ScenarioPlan::read(path, seed)
+    } else {
+        let (text, file) = shipped(&format!("scenarios/{named}.yaml")).map_err(|_| {
+            let detail = format!(
+                "there is no file `{named}` and no shipped scenario of this name; there are: {}",
+                shipped_names("scenarios").join(", ")
+            );
+            Refusal::new(Code::ScenarioInvalid, detail)
+        })?;
+        ScenarioPlan::parse(&file, text, seed)
+    };
+    plan.map_err(|error| Refusal::new(Code::ScenarioInvalid, error.to_string()).into())
+}
+
+/// Threads for work that is nothing but computing.
+pub(crate) fn n_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+async fn make(call: &Call, plan: &ScenarioPlan) -> anyhow::Result<World> {
+    let output = call.output.clone();
+    let progress = move |done, total| output.progress("making the world", done, total);
+    let objects = call.ground.objects.as_ref();
+    let made = Box::pin(materialise_scenario(objects, plan, n_threads(), progress)).await;
+    // The scenario was read and checked: what fails now is the store, or other bytes stand there.
+    made.map_err(|error| Refusal::new(error.code(), error.to_string()).into())
 }
 
 async fn build(call: &Call, plan: Plan) -> anyhow::Result<World> {

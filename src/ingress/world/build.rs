@@ -7,17 +7,18 @@ use bytes::Bytes;
 
 use crate::contracts::mapping::LinkOrder;
 use crate::contracts::ready::{PinnedObject, WorldFacts};
-use crate::contracts::world::{Arrival, Truth};
+use crate::contracts::world::{Arrival, FRAUD, Truth};
 use crate::domain::digest::Digest;
 use crate::domain::ids::ManifestFingerprint;
 use crate::domain::time::Time;
 use crate::ingress::world::bind::{self, Arrivals};
-use crate::ingress::world::codec::{ARRIVALS_ROWS_MAX, ArrivalColumns, TruthRows};
+use crate::ingress::world::codec::{ARRIVALS_ROWS_MAX, ArrivalColumns};
 use crate::ingress::world::error::{Error, ROW_FAULTS_MAX, RowFault};
 use crate::ingress::world::field::Fault;
 use crate::ingress::world::order::{self, Place};
 use crate::ingress::world::plan::{Loaded, Plan};
 use crate::ingress::world::table::{File, Table};
+use crate::ingress::world::truth::TruthRows;
 
 /// How many rows pass between two calls of the progress callback.
 const PROGRESS_ROWS: u64 = 10_000;
@@ -240,15 +241,18 @@ impl<'s> Filler<'s> {
         let rules = source.rows.payment.iter().flat_map(|it| &it.truth);
         for rule in rules {
             if let Some(known) = rule.read(ts_utc, batch, row)? {
-                self.truths.push(Truth {
+                let truth = Truth {
                     event_id: arrival.event_id.clone(),
                     label_type: known.label_type,
+                    is_fraud: known.value == FRAUD,
                     value: known.value,
                     effective_time: ts_utc,
-                    observed_time: known.observed_time,
+                    observed_time: Some(known.observed_time),
                     source: rule.source.clone(),
                     scenario: known.scenario,
-                });
+                    is_blocked: false,
+                };
+                self.truths.push(truth, known.observed_time);
             }
         }
         self.place(&mut arrival);

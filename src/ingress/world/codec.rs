@@ -1,7 +1,6 @@
-//! Arrivals and truth as Parquet: one file, one row group, the same bytes for the same rows (the
-//! writer's own name and version are kept out of the file).
+//! Arrivals as Parquet: one file, one row group, the same bytes for the same rows (the writer's own
+//! name and version are kept out of the file). Truth is beside it, in `truth`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -13,10 +12,8 @@ use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use crate::contracts::world::{Arrival, Entities, Payment, Truth};
-use crate::domain::ids::EventId;
+use crate::contracts::world::{Arrival, Entities, Payment};
 use crate::domain::time::Time;
-use crate::domain::vocabulary::LabelType;
 
 /// Rows of one arrivals object: about 10 MB, decoded by record batch.
 pub const ARRIVALS_ROWS_MAX: usize = 250_000;
@@ -45,8 +42,22 @@ const TEXTS: [Text; 14] = [
     }),
 ];
 
-fn instant() -> DataType {
+pub(crate) fn instant() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// An arrival as its columns have it.
+#[derive(Debug)]
+pub(crate) struct ArrivalRow<'a> {
+    pub(crate) index: i64,
+    pub(crate) ts_micros: i64,
+    pub(crate) arrival_seq: i64,
+    pub(crate) amount_minor: Option<i64>,
+    /// In the order of the columns: event_id, kind, merchant_id, mcc, country, customer_id,
+    /// account_id, card_id, device_id, ip, terminal_id, beneficiary_id, currency, channel.
+    pub(crate) texts: [Option<&'a str>; TEXTS.len()],
+    /// JSON with sorted keys.
+    pub(crate) attributes: Option<&'a str>,
 }
 
 /// Collects arrivals column by column.
@@ -66,23 +77,30 @@ impl ArrivalColumns {
     }
 
     pub(crate) fn push(&mut self, arrival: &Arrival) -> Result<(), String> {
-        self.index.append_value(arrival.index);
-        self.ts_utc.push(arrival.ts_utc.micros());
-        self.arrival_seq.append_value(arrival.arrival_seq);
         let payment = arrival.payment.as_ref();
-        self.amount_minor
-            .append_option(payment.map(|it| it.amount_minor));
-        for (column, (_, text)) in self.texts.iter_mut().zip(TEXTS) {
-            column.append_option(text(arrival));
-        }
-        match payment.map(|it| &it.attributes).filter(|it| !it.is_empty()) {
-            Some(attributes) => {
-                let json = serde_json::to_string(attributes).map_err(|error| error.to_string())?;
-                self.attributes.append_value(json);
-            }
-            None => self.attributes.append_null(),
-        }
+        let attributes = payment.map(|it| &it.attributes).filter(|it| !it.is_empty());
+        let attributes = attributes.map(serde_json::to_string).transpose();
+        let attributes = attributes.map_err(|error| error.to_string())?;
+        self.push_row(&ArrivalRow {
+            index: arrival.index,
+            ts_micros: arrival.ts_utc.micros(),
+            arrival_seq: arrival.arrival_seq,
+            amount_minor: payment.map(|it| it.amount_minor),
+            texts: TEXTS.map(|(_, text)| text(arrival)),
+            attributes: attributes.as_deref(),
+        });
         Ok(())
+    }
+
+    pub(crate) fn push_row(&mut self, row: &ArrivalRow<'_>) {
+        self.index.append_value(row.index);
+        self.ts_utc.push(row.ts_micros);
+        self.arrival_seq.append_value(row.arrival_seq);
+        self.amount_minor.append_option(row.amount_minor);
+        for (column, text) in self.texts.iter_mut().zip(row.texts) {
+            column.append_option(text);
+        }
+        self.attributes.append_option(row.attributes);
     }
 
     /// The Parquet bytes of what was pushed.
@@ -102,85 +120,7 @@ impl ArrivalColumns {
     }
 }
 
-/// Truth while a world is built: its few words are kept once, for there is a row a payment.
-#[derive(Debug, Default)]
-pub(crate) struct TruthRows {
-    rows: Vec<TruthRow>,
-    words: Vec<String>,
-    known: HashMap<String, u32>,
-}
-
-#[derive(Debug)]
-struct TruthRow {
-    event_id: EventId,
-    label_type: LabelType,
-    effective_time: Time,
-    observed_time: Time,
-    value: u32,
-    source: u32,
-    scenario: u32,
-}
-
-impl TruthRows {
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub(crate) fn push(&mut self, truth: Truth) {
-        let row = TruthRow {
-            event_id: truth.event_id,
-            label_type: truth.label_type,
-            effective_time: truth.effective_time,
-            observed_time: truth.observed_time,
-            value: self.word(truth.value),
-            source: self.word(truth.source),
-            scenario: self.word(truth.scenario),
-        };
-        self.rows.push(row);
-    }
-
-    fn word(&mut self, word: String) -> u32 {
-        if let Some(known) = self.known.get(&word) {
-            return *known;
-        }
-        // No more words than rows, of which there are fewer than 2^32.
-        let at = self.words.len() as u32;
-        self.words.push(word.clone());
-        self.known.insert(word, at);
-        at
-    }
-
-    /// The Parquet bytes, as it becomes known; what becomes known at once stays in the order in
-    /// which it was pushed.
-    pub(crate) fn finish(mut self) -> Result<Vec<u8>, String> {
-        self.rows.sort_by_key(|it| it.observed_time);
-        let (rows, words) = (&self.rows, &self.words);
-        let words = |of: fn(&TruthRow) -> u32| texts(rows, |it| &words[of(it) as usize]);
-        let times = |of: fn(&TruthRow) -> Time| -> ArrayRef {
-            let micros: Vec<i64> = self.rows.iter().map(|it| of(it).micros()).collect();
-            Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
-        };
-        encode(vec![
-            ("event_id", texts(rows, |it| it.event_id.as_str())),
-            ("label_type", texts(rows, |it| it.label_type.as_str())),
-            ("value", words(|it| it.value)),
-            ("effective_time", times(|it| it.effective_time)),
-            ("observed_time", times(|it| it.observed_time)),
-            ("source", words(|it| it.source)),
-            ("scenario", words(|it| it.scenario)),
-        ])
-    }
-}
-
-fn texts<'r>(rows: &'r [TruthRow], of: impl Fn(&'r TruthRow) -> &'r str) -> ArrayRef {
-    let mut texts = StringBuilder::new();
-    for row in rows {
-        texts.append_value(of(row));
-    }
-    Arc::new(texts.finish())
-}
-
-fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, String> {
+pub(crate) fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let fields = columns
         .iter()
@@ -206,10 +146,10 @@ fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, String> {
 }
 
 /// A batch's columns by name.
-struct Columns<'b>(&'b RecordBatch);
+pub(crate) struct Columns<'b>(pub(crate) &'b RecordBatch);
 
 impl<'b> Columns<'b> {
-    fn array(&self, name: &str, data_type: &DataType) -> Result<&'b ArrayRef, String> {
+    pub(crate) fn array(&self, name: &str, data_type: &DataType) -> Result<&'b ArrayRef, String> {
         let array = self
             .0
             .column_by_name(name)
@@ -220,24 +160,24 @@ impl<'b> Columns<'b> {
         }
     }
 
-    fn texts(&self, name: &str) -> Result<&'b StringArray, String> {
+    pub(crate) fn texts(&self, name: &str) -> Result<&'b StringArray, String> {
         Ok(self.array(name, &DataType::Utf8)?.as_string())
     }
 
-    fn ints(&self, name: &str) -> Result<&'b Int64Array, String> {
+    pub(crate) fn ints(&self, name: &str) -> Result<&'b Int64Array, String> {
         Ok(self
             .array(name, &DataType::Int64)?
             .as_primitive::<Int64Type>())
     }
 
-    fn times(&self, name: &str) -> Result<&'b TimestampMicrosecondArray, String> {
+    pub(crate) fn times(&self, name: &str) -> Result<&'b TimestampMicrosecondArray, String> {
         Ok(self
             .array(name, &instant())?
             .as_primitive::<TimestampMicrosecondType>())
     }
 }
 
-fn word<T: std::str::FromStr<Err = impl std::fmt::Display>>(
+pub(crate) fn word<T: std::str::FromStr<Err = impl std::fmt::Display>>(
     array: &StringArray,
     row: usize,
 ) -> Result<T, String> {
@@ -301,31 +241,4 @@ pub(crate) fn arrivals_of(batch: &RecordBatch) -> Result<Vec<Arrival>, String> {
         });
     }
     Ok(arrivals)
-}
-
-/// Reads what [`TruthRows`] wrote.
-pub(crate) fn truths_of(batch: &RecordBatch) -> Result<Vec<Truth>, String> {
-    let columns = Columns(batch);
-    let (event_id, label_type) = (columns.texts("event_id")?, columns.texts("label_type")?);
-    let (value, source, scenario) = (
-        columns.texts("value")?,
-        columns.texts("source")?,
-        columns.texts("scenario")?,
-    );
-    let (effective, observed) = (
-        columns.times("effective_time")?,
-        columns.times("observed_time")?,
-    );
-    let read = |row| {
-        Ok(Truth {
-            event_id: word(event_id, row)?,
-            label_type: word(label_type, row)?,
-            value: value.value(row).to_owned(),
-            effective_time: Time::from_micros(effective.value(row)),
-            observed_time: Time::from_micros(observed.value(row)),
-            source: source.value(row).to_owned(),
-            scenario: scenario.value(row).to_owned(),
-        })
-    };
-    (0..batch.num_rows()).map(read).collect()
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a mapping, with a row of its data, or with a world at rest.
+//! What can be wrong with a mapping or scenario, with a row of its data, or with a world at rest.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::contracts::code::Code;
 use crate::domain::digest::Digest;
 use crate::substrate::objects;
 
-/// One finding in a mapping. `line` and `column` count from 1, columns in characters; line 0 is
+/// One finding in a mapping or scenario. `line` and `column` count from 1, columns in characters; line 0 is
 /// the file as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -45,7 +45,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A mapping's name and text, for turning places into findings.
+/// A file's name and text, for turning places into findings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'t> {
     pub(crate) file: &'t str,
@@ -127,11 +127,17 @@ pub enum Error {
     /// Never empty.
     #[error("the mapping is at fault:\n{}", lines(.0))]
     Mapping(Vec<Diagnostic>),
+    /// Never empty.
+    #[error("the scenario is at fault:\n{}", lines(.0))]
+    Scenario(Vec<Diagnostic>),
     /// The first [`ROW_FAULTS_MAX`] of `total`; nothing was materialised.
     #[error("{total} rows are at fault, so there is no world:\n{}", lines(.faults))]
     Rows { faults: Vec<RowFault>, total: u64 },
     #[error("the dataset has no payment to select")]
     NoPayments,
+    /// Whoever took the objects has stopped; its own error says why.
+    #[error("the world was not taken")]
+    Stopped,
     #[error("read `{path}`")]
     File {
         path: String,
@@ -168,7 +174,8 @@ impl Error {
         match self {
             Error::Mapping(_) | Error::Rows { .. } | Error::NoPayments => Code::MappingInvalid,
             Error::File { .. } | Error::Format { .. } => Code::MappingInvalid,
-            Error::Objects(_) => Code::SubstrateUnavailable,
+            Error::Scenario(_) => Code::ScenarioInvalid,
+            Error::Objects(_) | Error::Stopped => Code::SubstrateUnavailable,
             Error::Missing { .. } => Code::EvidenceMissing,
             Error::Conflict { .. } | Error::Digest { .. } | Error::Malformed { .. } => {
                 Code::RunFactsMismatch

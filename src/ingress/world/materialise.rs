@@ -51,11 +51,7 @@ pub async fn materialise(
     for (key, body) in parts {
         put(objects, &key, body).await?;
     }
-    let body = serde_json::to_vec(&facts).map_err(|error| Error::Malformed {
-        key: facts_key(&world),
-        cause: error.to_string(),
-    })?;
-    put(objects, &facts_key(&world), Bytes::from(body)).await?;
+    put_facts(objects, &world, &facts).await?;
     Ok(World {
         manifest_fingerprint: world,
         facts,
@@ -63,7 +59,7 @@ pub async fn materialise(
     })
 }
 
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
@@ -74,11 +70,25 @@ async fn off_thread<T: Send + 'static>(
     }
 }
 
+/// Puts the facts, which make a world complete: last.
+pub(crate) async fn put_facts(
+    objects: &dyn Objects,
+    world: &ManifestFingerprint,
+    facts: &WorldFacts,
+) -> Result<(), Error> {
+    let key = facts_key(world);
+    let body = serde_json::to_vec(facts).map_err(|error| Error::Malformed {
+        key: key.clone(),
+        cause: error.to_string(),
+    })?;
+    put(objects, &key, Bytes::from(body)).await
+}
+
 fn facts_key(world: &ManifestFingerprint) -> String {
     format!("worlds/{world}/world_facts.json")
 }
 
-async fn put(objects: &dyn Objects, key: &str, body: Bytes) -> Result<(), Error> {
+pub(crate) async fn put(objects: &dyn Objects, key: &str, body: Bytes) -> Result<(), Error> {
     match objects.put_new(&parse_key(key)?, body).await? {
         Put::Created | Put::Same => Ok(()),
         Put::Conflict { stored } => Err(Error::Conflict {
@@ -89,7 +99,7 @@ async fn put(objects: &dyn Objects, key: &str, body: Bytes) -> Result<(), Error>
 }
 
 /// The facts of a complete world, after a look at every object of it.
-async fn stored(
+pub(crate) async fn stored(
     objects: &dyn Objects,
     world: &ManifestFingerprint,
 ) -> Result<Option<WorldFacts>, Error> {

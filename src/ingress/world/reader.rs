@@ -10,6 +10,7 @@ use crate::contracts::world::{Arrival, Truth};
 use crate::ingress::world::codec;
 use crate::ingress::world::error::Error;
 use crate::ingress::world::materialise::fetch;
+use crate::ingress::world::truth::truths_of;
 use crate::substrate::objects::Objects;
 
 /// Rows decoded at a time: a few milliseconds of work between two awaits.
@@ -151,7 +152,7 @@ async fn reader(
 }
 
 /// The truth of a world by observed time; what becomes known at once stands in the order of the
-/// arrivals.
+/// arrivals, and what never becomes known stands last.
 ///
 /// # Errors
 /// As [`WorldReader::next`].
@@ -160,7 +161,7 @@ pub async fn read_truth(objects: &dyn Objects, facts: &WorldFacts) -> Result<Vec
     for batch in reader(objects, &facts.truth, 0).await? {
         let read = batch
             .map_err(|error| error.to_string())
-            .and_then(|it| codec::truths_of(&it));
+            .and_then(|it| truths_of(&it));
         truths.extend(read.map_err(|cause| Error::Malformed {
             key: facts.truth.key.clone(),
             cause,

@@ -34,7 +34,7 @@ pub fn parse(file: &str, text: &str) -> Result<Mapping, Vec<Diagnostic>> {
     }
 }
 
-fn diagnose(source: &Text<'_>, error: &Yaml) -> Diagnostic {
+pub(crate) fn diagnose(source: &Text<'_>, error: &Yaml) -> Diagnostic {
     let error = error.without_snippet();
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let (message, suggestion) = match error {

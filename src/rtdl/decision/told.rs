@@ -73,12 +73,11 @@ impl Told {
     /// Looks for what workers of this process do not tell, until stopped.
     pub(super) async fn look(self: Arc<Self>, db: Db, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            let due = tokio::select! {
+                () = self.wake.notified() => self.due(false),
+                () = tokio::time::sleep(LOOK_EVERY) => self.due(true),
                 () = stop.cancelled() => return,
-            }
-            let due = self.due();
+            };
             if due.is_empty() {
                 continue;
             }
@@ -88,14 +87,16 @@ impl Told {
         }
     }
 
-    /// The ids to look for now; those that wait for the first time are due the next time.
-    fn due(&self) -> Vec<DecisionId> {
+    /// The ids to look for now. At a tick, those that have waited for less than one are due at the
+    /// next: a worker of this process will most likely tell them.
+    fn due(&self, is_tick: bool) -> Vec<DecisionId> {
         let mut state = self.lock();
         let mut due = Vec::new();
         for (id, waiting) in &mut state.waiting {
-            if std::mem::replace(&mut waiting.is_due, true) {
+            if waiting.is_due {
                 due.push(*id);
             }
+            waiting.is_due |= is_tick;
         }
         due
     }

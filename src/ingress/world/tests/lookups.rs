@@ -48,13 +48,18 @@ async fn a_lookup_brings_the_columns_of_the_row_with_the_key() {
     assert_eq!(cards, [Some("kB"), Some("kB"), Some("kA"), None]);
     // Known of 7, and before its second payment: then from that payment on.
     let truths = read_truth(shelf.as_ref(), &world.facts).await.unwrap();
-    let known: Vec<(&str, String)> = truths
+    let known: Vec<(&str, Option<String>)> = truths
         .iter()
-        .map(|it| (it.event_id.as_str(), it.observed_time.to_string()))
+        .map(|it| {
+            (
+                it.event_id.as_str(),
+                it.observed_time.map(|at| at.to_string()),
+            )
+        })
         .collect();
     let expect = [
-        ("shop-v1:1", "2025-01-02T00:00:00.000000Z".to_owned()),
-        ("shop-v1:2", "2025-01-03T10:00:00.000000Z".to_owned()),
+        ("shop-v1:1", Some("2025-01-02T00:00:00.000000Z".to_owned())),
+        ("shop-v1:2", Some("2025-01-03T10:00:00.000000Z".to_owned())),
     ];
     assert_eq!(known, expect);
 }

@@ -146,7 +146,7 @@ async fn transfers_and_links_are_read_whole_and_make_the_published_graph() {
         it.label_type == LabelType::FraudDisposition && it.value == "CONFIRMED_FRAUD"
     }));
     let delay = |it: &crate::contracts::world::Truth| {
-        it.observed_time.micros() - it.effective_time.micros()
+        it.observed_time.unwrap().micros() - it.effective_time.micros()
     };
     let mut delays: Vec<i64> = truths.iter().map(delay).collect();
     delays.sort_unstable();

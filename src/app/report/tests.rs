@@ -1,0 +1,1 @@
+//! The numbers behind the report, on a few decisions made by hand.
