@@ -132,7 +132,7 @@ impl Ig {
         if !events.is_empty() {
             planted!(
                 AcknowledgeBeforeCommit,
-                return self.acknowledge(&asked, events, room, verdicts),
+                return self.acknowledge(&asked, events, room),
                 ()
             );
             let decisions = self.queue_and_wait(events, room, deadline).await?;
@@ -254,24 +254,25 @@ impl Ig {
         asked: &[Asked],
         events: Vec<Received>,
         room: Room,
-        mut verdicts: Vec<Option<Verdict>>,
-    ) -> Result<Vec<Verdict>, NoVerdicts> {
+    ) -> Result<Answer, NoVerdicts> {
         let answer = oneshot::channel().0;
         self.queue.send(Job {
             events,
             room,
             answer,
         })?;
-        for asked in asked {
-            verdicts[asked.at] = Some(Verdict {
-                result: IngestResult::Admitted,
-                event_id: Some(asked.event_id.to_string()),
-                code: None,
-                detail: None,
-                receipt: None,
-            });
-        }
-        Ok(verdicts.into_iter().flatten().collect())
+        let admitted = asked.iter().map(|asked| Verdict {
+            result: IngestResult::Admitted,
+            event_id: Some(asked.event_id.to_string()),
+            code: None,
+            detail: None,
+            receipt: None,
+            decision: None,
+        });
+        Ok(Answer {
+            verdicts: admitted.collect(),
+            waiting: None,
+        })
     }
 
     async fn verdict(

@@ -57,7 +57,7 @@ impl Restore<'_> {
     /// Those of the bus and the archive; records that are nowhere are an error, never guessed.
     pub(super) async fn restore(&self) -> Result<Restored, Error> {
         let run = self.run();
-        let restored = match self.from_a_snapshot().await {
+        let restored = match self.use_snapshots().await {
             Some(restored) => restored,
             None => {
                 let empty = || RunState::empty(self.bundle);
@@ -81,7 +81,7 @@ impl Restore<'_> {
     }
 
     /// From the newest snapshot that holds; one that does not is passed over with a warning.
-    async fn from_a_snapshot(&self) -> Option<Restored> {
+    async fn use_snapshots(&self) -> Option<Restored> {
         let run = self.run();
         let listed = snapshot::list(self.ground, run, self.position.seq).await;
         let listed = listed.unwrap_or_else(|error| {
@@ -91,7 +91,7 @@ impl Restore<'_> {
         for stored in listed {
             let mut source = Source::Log;
             loop {
-                match self.from_snapshot(&stored, source).await {
+                match self.use_snapshot(&stored, source).await {
                     Ok(restored) => return Some(restored),
                     Err(Unfit::Replay(error))
                         if source == Source::Log && error.is_of_a_cut_log() =>
@@ -108,7 +108,7 @@ impl Restore<'_> {
         None
     }
 
-    async fn from_snapshot(
+    async fn use_snapshot(
         &self,
         stored: &snapshot::Stored,
         source: Source,
