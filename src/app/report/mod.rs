@@ -22,6 +22,7 @@ mod plots;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod timeline;
 mod worth;
 
