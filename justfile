@@ -43,11 +43,34 @@ doc:
 bench *options:
     cargo run --release --locked -- bench {{ options }}
 
-# The tests named storm, at a size of your choice: `just storm 50`, or `just storm 50 100000` with that
-# many payments (1,000 a kill otherwise); again with the seed that it printed: `just storm 50 100000 SEED`
-storm size payments="" seed="":
-    FRAUDPLAT_STORM_SIZE={{ size }} FRAUDPLAT_STORM_PAYMENTS={{ payments }} FRAUDPLAT_STORM_SEED={{ seed }} \
-    cargo test {{ cargo_options }} -- --nocapture storm
+# A storm from a seed: `just storm kills|duplicates|shuffle|mismatch --size N [--payments M] [--seed S]`;
+# docs/testing.md says what a size counts and what must hold
+storm kind *options:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    case "{{ kind }}" in kills | duplicates | shuffle | mismatch) ;; *)
+        echo "there are storms of kills, duplicates, shuffle, mismatch; none of {{ kind }}" >&2; exit 2 ;;
+    esac
+    set -- {{ options }}
+    while [ $# -gt 0 ]; do
+        case "$1" in
+            --size) export FRAUDPLAT_STORM_SIZE="$2" ;;
+            --payments) export FRAUDPLAT_STORM_PAYMENTS="$2" ;;
+            --seed) export FRAUDPLAT_STORM_SEED="$2" ;;
+            *) echo "--size N, --payments M, --seed S; not $1" >&2; exit 2 ;;
+        esac
+        shift 2
+    done
+    cargo test {{ cargo_options }} --test storm -- --exact {{ kind }} --nocapture
+
+# The features of so many random streams against a naive reference: `just properties 100000`
+properties cases="100000":
+    FRAUDPLAT_PROPERTY_CASES={{ cases }} \
+    cargo test {{ cargo_options }} --test engine_reference -- --nocapture
+
+# Ten planted bugs: a storm or a property test catches each; prints which, and by what
+planted:
+    cargo test {{ cargo_options }} --features planted-bugs --test planted --test default_build -- --nocapture
 
 # Show the whole loop: `just demo --help` lists the options
 demo *options:

@@ -72,7 +72,7 @@ pub(crate) enum Role {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// A small world of our own, streamed and decided from end to end, then checked
+    /// A world made from a scenario, streamed and decided from end to end, checked and reported
     Demo(Demo),
     /// Bring the database schema up to date, or tell what is missing
     Migrate {
@@ -80,6 +80,8 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Make what the platform stands on: streams, bucket, schema; harmless to repeat
+    Provision,
     /// Scenario Runner: pin a world and its run, and say READY
     #[command(subcommand)]
     Sr(Sr),
@@ -104,6 +106,9 @@ pub(crate) enum Command {
     /// Governance: facts and anomalies
     #[command(subcommand)]
     Gov(Gov),
+    /// Measure on this machine: ratios taken in one run, with what they are made of
+    #[command(subcommand)]
+    Bench(Bench),
     /// Policies: check a file
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -117,12 +122,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How many payments
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub(crate) payments: i64,
-    /// The seed of the world: the same seed is the same world
-    #[arg(long, default_value_t = 42, value_name = "N")]
-    pub(crate) seed: u64,
+    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// Another seed than the scenario's own: another world of the same kind
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// Only the first N payments of the world, leaving the run open
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) payments: Option<i64>,
     /// Stay up afterwards, until Ctrl-C
     #[arg(long)]
     pub(crate) serve: bool,
@@ -222,6 +230,14 @@ pub(crate) enum RunCommand {
         #[arg(value_name = "RUN")]
         run: String,
     },
+    /// Count a run, check it and write its report: one HTML file that needs nothing else
+    Report {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Where to write it [default: reports/RUN.html in the data directory]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Close a run: the gate takes nothing more for it
     Cancel {
         #[arg(value_name = "RUN")]
@@ -248,8 +264,16 @@ pub(crate) enum Quarantine {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
-    /// One, with its payload
+    /// One, with its payload and what became of it since
     Show {
+        #[arg(value_name = "QUARANTINE_ID")]
+        id: String,
+    },
+    /// Submit one to the gate again, once its cause is gone; exit 3 if the gate refuses it again
+    #[command(
+        after_help = "The kept payload is sent unchanged and judged like any other event: after an upgrade that knows its class or schema version, or when a time that was ahead has come. Each try is appended to the record that `show` prints. A payload that must change is sent by its producer instead."
+    )]
+    Requeue {
         #[arg(value_name = "QUARANTINE_ID")]
         id: String,
     },
@@ -259,12 +283,19 @@ pub(crate) enum Quarantine {
 pub(crate) enum Ambiguous {
     /// Those that are open
     List,
+    /// Look now whether the log has them, publish what it has not; exit 3 if some stay open
+    #[command(
+        after_help = "The gate does the same by itself from time to time. A batch stays open while the log does not answer; its events are kept until then."
+    )]
+    Resolve,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Replay {
     /// One decision, several, or a sample of a run
     Decision(ReplayDecision),
+    /// Every decision of a run between two places of its chain
+    Range(ReplayRange),
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +312,19 @@ pub(crate) struct ReplayDecision {
     pub(crate) sample: usize,
     #[arg(long, requires = "run", default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayRange {
+    /// The run
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: String,
+    /// The first place in the chain; `dla list` shows them
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) from: i64,
+    /// The last place, included
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) to: i64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -337,6 +381,48 @@ pub(crate) enum Gov {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "A bench has a data directory of its own, gone afterwards, unless --data-dir names one. Numbers of a busy machine mean little: the load average is printed beside them. docs/bench.md says what each measures."
+)]
+pub(crate) enum Bench {
+    /// Events admitted over HTTP, against COPY and against one row a transaction
+    Ingest(BenchIngest),
+    /// Time an event takes in the feature engine, over windows and keys, against a naive loop
+    Features(BenchFeatures),
+    /// Payments decided a second from end to end, CPU time per million, where the time goes
+    Loop(BenchLoop),
+    /// Decisions recomputed from the archive a second, against the live rate of the same run
+    Replay(BenchLoop),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchIngest {
+    /// How many events, in three rounds
+    #[arg(long, default_value_t = 120_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchFeatures {
+    /// How many events in a stream
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    pub(crate) events: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLoop {
+    /// The scenario whose payments are streamed
+    #[arg(long, default_value = "small", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// At most so many arrivals of its world
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) payments: i64,
+    /// Another seed than the scenario's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -20,11 +21,13 @@ use crate::app::output::{Frame, Output};
 use crate::app::owner::Asked;
 use crate::app::profile::Profile;
 use crate::app::roles::Bells;
-use crate::app::{progress, run};
+use crate::app::{doc, progress, report, run};
 use crate::contracts::code::Code;
-use crate::contracts::problem::{CONTENT_TYPE, Problem};
 use crate::domain::ids::PlatformRunId;
+use crate::ingress::ig;
+use crate::rtdl::audit;
 use crate::runtime::ground::Ground;
+use crate::substrate::http::{Api, problem};
 
 /// What the port's own routes stand on.
 pub(crate) struct Port {
@@ -42,18 +45,52 @@ pub(crate) struct Port {
 /// Frames that a slow reader of a command may lag behind.
 const FRAMES_MAX: usize = 1_024;
 
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
 /// The routes that belong to no role.
-pub(crate) fn router(port: Arc<Port>) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/v1/runs/{run}/progress", get(run_progress))
-        .route("/v1/runs/{run}/flush", post(flush))
-        .route("/v1/commands", post(command))
-        .with_state(port)
+pub(crate) fn api() -> Api<Arc<Port>> {
+    let alive = || async { "ok" };
+    Api::new()
+        .get("/healthz", get(alive), doc::healthz())
+        .get("/readyz", get(ready), doc::readyz())
+        .get("/metrics", get(metrics), doc::metrics())
+        .get("/openapi.json", get(openapi), doc::openapi())
+        .get(
+            "/v1/runs/{run}/progress",
+            get(run_progress),
+            doc::progress(),
+        )
+        .get("/v1/runs/{run}/report", get(run_report), doc::report())
+        .post("/v1/runs/{run}/flush", post(flush), doc::flush())
+        .post("/v1/commands", post(command), doc::commands())
+}
+
+/// Every route of the process in OpenAPI: what `/openapi.json` answers and `docs/openapi.json` holds.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    let roles = ig::api().document().and(audit::http::api().document());
+    roles.and(api().document()).openapi(
+        "fraudplat",
+        env!("CARGO_PKG_VERSION"),
+        "One port per process, loopback only. Errors are problem documents (RFC 9457) with a stable \
+         code, whose page is in docs/errors, and advice. docs/http.md tells the same in prose.",
+    )
+}
+
+async fn openapi() -> Response {
+    Json(document()).into_response()
+}
+
+/// What answers where no route does: an unknown path, a method that a path does not take.
+pub(crate) fn with_fallbacks(router: Router) -> Router {
+    router
         .fallback(|| async {
             problem(404, Code::NotFound, "no such path; docs/http.md lists them")
+        })
+        .method_not_allowed_fallback(|method: Method| async move {
+            let detail = format!("{method} is not a method of this path");
+            problem(405, Code::MethodNotAllowed, detail)
         })
 }
 
@@ -82,6 +119,31 @@ async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) ->
     }
 }
 
+/// The page of a run as it was last written. It holds no script and loads nothing, and the browser
+/// is told to keep it so.
+async fn run_report(State(port): State<Arc<Port>>, Path(run): Path<String>) -> Response {
+    let run: PlatformRunId = match run.parse() {
+        Ok(run) => run,
+        Err(error) => return problem(404, Code::RunUnknown, format!("{error}")),
+    };
+    let path = report::path_of(&port.data_dir, &run);
+    match tokio::fs::read(&path).await {
+        Ok(page) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (headers, page).into_response()
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let detail = format!("no report was made yet: fraudplat run report {run}");
+            problem(404, Code::NotFound, detail)
+        }
+        Err(error) => problem(500, Code::Internal, format!("{}: {error}", path.display())),
+    }
+}
+
 async fn flush(State(port): State<Arc<Port>>) -> StatusCode {
     port.bells.flush.ask();
     StatusCode::ACCEPTED
@@ -91,7 +153,7 @@ async fn flush(State(port): State<Arc<Port>>) -> StatusCode {
 async fn command(
     State(port): State<Arc<Port>>,
     headers: HeaderMap,
-    Json(asked): Json<Asked>,
+    asked: Result<Json<Asked>, JsonRejection>,
 ) -> Response {
     let expected = format!("Bearer {}", port.owner_token);
     let given = headers
@@ -106,6 +168,11 @@ async fn command(
             "commands take the token in run/owner.token",
         );
     }
+    // After the token: a stranger is told nothing else.
+    let asked = match asked {
+        Ok(Json(asked)) => asked,
+        Err(unread) => return unread_command(&unread),
+    };
     let (frames, receiver) = mpsc::channel::<Frame>(FRAMES_MAX);
     tokio::spawn(carry_out(port, asked, frames));
     let lines = tokio_stream::wrappers::ReceiverStream::new(receiver);
@@ -115,6 +182,14 @@ async fn command(
         Ok::<_, std::convert::Infallible>(line)
     });
     Body::from_stream(lines).into_response()
+}
+
+fn unread_command(unread: &JsonRejection) -> Response {
+    let (status, code) = match unread.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => (413, Code::BodyTooLarge),
+        _ => (400, Code::CommandUnreadable),
+    };
+    problem(status, code, unread.body_text())
 }
 
 async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
@@ -130,7 +205,7 @@ async fn carry_out(port: Arc<Port>, asked: Asked, frames: mpsc::Sender<Frame>) {
     let json = cli.as_ref().is_ok_and(|cli| cli.json);
     let output = Output::new(json, move |frame| {
         // Progress may be skipped when the reader lags; lines are waited for.
-        let is_progress = matches!(frame, Frame::Progress { .. });
+        let is_progress = matches!(frame, Frame::Progress { .. } | Frame::Live { .. });
         if let Err(mpsc::error::TrySendError::Full(frame)) = speaking.try_send(frame)
             && !is_progress
         {
@@ -172,11 +247,4 @@ async fn run_command(
         Ok(code) => code,
         Err(error) => run::report(output, &error),
     }
-}
-
-/// A problem document as a response.
-pub(crate) fn problem(status: u16, code: Code, detail: impl Into<String>) -> Response {
-    let body = serde_json::to_vec(&Problem::new(status, code, detail)).unwrap_or_default();
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
 }

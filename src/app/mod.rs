@@ -2,18 +2,23 @@
 //!
 //! **Invariant:** nothing but this room knows which roles run in this process.
 
+mod bench;
 mod bundles;
 mod charts;
 mod cli;
 mod commands;
+mod doc;
 mod http;
+mod live;
 mod output;
 mod owner;
 mod platform;
 mod profile;
 mod progress;
+mod report;
 mod roles;
 mod run;
 mod secrets;
 
+pub use http::document;
 pub use run::run;

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::app::live::{self, Face, Live};
+
 /// One thing said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "frame", rename_all = "snake_case")]
 pub(crate) enum Frame {
     /// A line of the result: stdout.
@@ -22,7 +25,9 @@ pub(crate) enum Frame {
         done: u64,
         total: u64,
     },
-    /// The end of a command that ran elsewhere.
+    /// The whole of what is being done; it replaces the one before.
+    Live { live: Box<Live> },
+    /// The end of a command.
     Exit { code: u8 },
 }
 
@@ -47,20 +52,25 @@ impl Output {
 
     /// A line of the result.
     pub(crate) fn line(&self, text: impl Into<String>) {
-        (self.sink)(Frame::Line { text: text.into() });
+        self.frame(Frame::Line { text: text.into() });
     }
 
     /// A remark for people; never part of the result.
     pub(crate) fn note(&self, text: impl Into<String>) {
-        (self.sink)(Frame::Note { text: text.into() });
+        self.frame(Frame::Note { text: text.into() });
     }
 
     pub(crate) fn progress(&self, label: &str, done: u64, total: u64) {
-        (self.sink)(Frame::Progress {
+        self.frame(Frame::Progress {
             label: label.to_owned(),
             done,
             total,
         });
+    }
+
+    /// Passes on what another output was told.
+    pub(crate) fn frame(&self, frame: Frame) {
+        (self.sink)(frame);
     }
 
     /// The result: `value` as JSON where machines asked, else what `human` makes of it.
@@ -75,25 +85,30 @@ impl Output {
     }
 }
 
-/// Draws frames: a progress bar on a terminal, a plain line now and then elsewhere.
+/// Draws frames: a bar or a whole picture on a terminal, a plain line now and then elsewhere.
+/// Nothing of the terminal is changed but its last lines, so there is nothing to restore.
 pub(crate) struct Terminal(Mutex<Drawn>);
 
 struct Drawn {
     bar: Option<(String, ProgressBar)>,
     is_terminal: bool,
     last_plain: Option<Instant>,
+    last_live: Option<Box<Live>>,
 }
 
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// The label of the bar that holds a picture.
+const PICTURE: &str = "";
 
 impl Terminal {
     #[must_use]
     pub(crate) fn new() -> Terminal {
-        let is_terminal = std::io::stderr().is_terminal();
         Terminal(Mutex::new(Drawn {
             bar: None,
-            is_terminal,
+            // A dumb one cannot go up a line.
+            is_terminal: std::io::stderr().is_terminal() && !console::is_dumb(),
             last_plain: None,
+            last_live: None,
         }))
     }
 
@@ -103,6 +118,7 @@ impl Terminal {
             Frame::Line { text } => drawn.above_bar(|| write_line(std::io::stdout(), text)),
             Frame::Note { text } => drawn.above_bar(|| write_line(std::io::stderr(), text)),
             Frame::Progress { label, done, total } => drawn.progress(label, *done, *total),
+            Frame::Live { live } => drawn.live(live),
             Frame::Exit { .. } => drawn.finish(),
         }
     }
@@ -134,23 +150,54 @@ impl Drawn {
         if !self.is_terminal {
             return self.plain(label, done, total);
         }
-        if self
-            .bar
-            .as_ref()
-            .is_none_or(|(current, _)| current != label)
+        let bar = self.bar(label, || style(total > 0));
+        if total > 0 {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    }
+
+    /// The bar of this label, in place of one of another.
+    fn bar(&mut self, label: &str, style: impl FnOnce() -> ProgressStyle) -> ProgressBar {
+        if let Some((current, bar)) = &self.bar
+            && current == label
         {
-            self.finish();
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-            bar.set_style(style(total > 0));
-            bar.set_message(label.to_owned());
-            self.bar = Some((label.to_owned(), bar));
+            return bar.clone();
         }
-        if let Some((_, bar)) = &self.bar {
-            if total > 0 {
-                bar.set_length(total);
-            }
-            bar.set_position(done);
+        self.finish();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        bar.set_style(style());
+        bar.set_message(label.to_owned());
+        self.bar = Some((label.to_owned(), bar.clone()));
+        bar
+    }
+
+    fn live(&mut self, live: &Live) {
+        if !self.is_terminal {
+            return self.live_plain(live);
         }
+        let (height, width) = console::Term::stderr().size();
+        let face = Face {
+            width: width.into(),
+            height: height.into(),
+            has_colour: console::colors_enabled_stderr(),
+        };
+        let bar = self.bar(PICTURE, picture);
+        bar.set_message(live::view(live, face).join("\n"));
+        bar.tick();
+    }
+
+    fn live_plain(&mut self, live: &Live) {
+        let last = *self.last_plain.get_or_insert_with(Instant::now);
+        let is_due = last.elapsed() >= PLAIN_EVERY;
+        let lines = live::plain(self.last_live.as_deref(), live, is_due);
+        if is_due {
+            self.last_plain = Some(Instant::now());
+        }
+        for line in lines {
+            write_line(std::io::stderr(), &line);
+        }
+        self.last_live = Some(Box::new(live.clone()));
     }
 
     fn plain(&mut self, label: &str, done: u64, total: u64) {
@@ -181,6 +228,10 @@ fn style(has_total: bool) -> ProgressStyle {
         "{msg:<22} {spinner} {human_pos:>10} {per_sec:>12}"
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn picture() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// A closed pipe (`| head`) is the reader's choice, not a fault.

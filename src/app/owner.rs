@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::app::output::{Frame, Output};
 
 /// What is asked of the owner.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// The arguments as typed, the program's name first.
@@ -65,9 +66,7 @@ pub(crate) async fn ask(
             let line: Vec<u8> = pending.drain(..=end).collect();
             match serde_json::from_slice(&line).context("the owner's answer")? {
                 Frame::Exit { code } => return Ok(code),
-                Frame::Line { text } => output.line(text),
-                Frame::Note { text } => output.note(text),
-                Frame::Progress { label, done, total } => output.progress(&label, done, total),
+                frame => output.frame(frame),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The profile: one shape for every environment, unknown keys refused, the environment read here
 //! and nowhere else. Flags and `FRAUDPLAT__SECTION__KEY` lie on top of the file.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -125,6 +126,19 @@ pub(crate) struct Archive {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decision {
     pub(crate) bundle_dir: Option<PathBuf>,
+    pub(crate) snapshot_decisions: NonZeroU32,
+}
+
+/// For the tests that must find it.
+#[cfg(feature = "planted-bugs")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting: a build with bugs is not shipped"
+)]
+fn plant_a_bug() {
+    use crate::domain::planted;
+    let named = std::env::var(planted::VARIABLE).ok();
+    planted::plant(named.and_then(|name| planted::named(&name)));
 }
 
 impl Profile {
@@ -133,6 +147,8 @@ impl Profile {
     /// # Errors
     /// [`Error`], naming file, line and column where the file is wrong.
     pub(crate) fn load(name_or_path: &str) -> Result<Profile, Error> {
+        #[cfg(feature = "planted-bugs")]
+        plant_a_bug();
         let (origin, text) = source(name_or_path)?;
         let invalid = |cause: String| Error::Invalid {
             origin: origin.clone(),

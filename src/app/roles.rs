@@ -40,6 +40,8 @@ pub(crate) enum Listen {
 pub(crate) struct Bells {
     /// Rung to have archive and receipts written out now.
     pub(crate) flush: Flush,
+    /// Asked to look at open batches now.
+    pub(crate) gate: Arc<Ig>,
     /// Rung to have the decision role look at every run now.
     looks: Looks,
     has_archive: bool,
@@ -82,10 +84,16 @@ pub(crate) async fn start(
 
     let token_key = secrets::token_key(&platform.data_dir, platform.entropy.as_ref())?;
     let entropy = platform.entropy.clone();
-    let gate = Ig::create(gate_options(platform), ground.clone(), entropy, token_key)?;
+    let decision = decision_role(platform, &ground, compiled);
+    let gate = Ig::create(
+        gate_options(platform),
+        ground.clone(),
+        entropy,
+        token_key,
+        decision.waiter(),
+    )?;
     let inlet = Inlet::create(inlet_options(platform), &ground);
     let archive = Archive::create(archive::Options::default(), &ground, flush.clone());
-    let decision = decision_role(platform, &ground, compiled);
 
     gate.start(&mut ingress);
     let (db, bus) = (ground.db.clone(), ground.bus.clone());
@@ -112,6 +120,7 @@ pub(crate) async fn start(
         addr: bind_addr(platform, listen),
         bells: Bells {
             flush,
+            gate: gate.clone(),
             looks: decision.looks(),
             has_archive: profile.archive.enabled,
         },
@@ -160,6 +169,7 @@ fn decision_role(
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
         join_wait_ms: platform.profile.semantics.join_wait_ms,
+        snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
     Decision::create(options, ground.clone(), bundle)
 }
@@ -190,8 +200,9 @@ impl Running {
         };
         let router = gate
             .router()
-            .merge(audit::http::router(self.ground.clone()))
-            .merge(http::router(Arc::new(port)));
+            .merge(audit::http::api().with_state(Arc::new(self.ground.clone())))
+            .merge(http::api().with_state(Arc::new(port)));
+        let router = http::with_fallbacks(router);
         let listener = listener.tap_io(|socket| {
             // Small answers must not wait for more (LIMITS: count hops).
             if let Err(error) = socket.set_nodelay(true) {

@@ -9,9 +9,10 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::app::bench;
 use crate::app::cli::{Cli, Command, Role};
 use crate::app::commands::{self, Call, Refusal};
-use crate::app::output::{Output, Terminal};
+use crate::app::output::{Frame, Output, Terminal};
 use crate::app::owner;
 use crate::app::platform::Platform;
 use crate::app::profile::{self, Profile};
@@ -24,6 +25,8 @@ use crate::substrate::data_dir::{DataDir, Opened};
 pub(crate) const DONE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const REFUSED: u8 = 3;
+/// Ended by a second Ctrl-C, as shells say it.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the command of `args` (the program's name first) and returns its exit code.
 #[must_use]
@@ -92,16 +95,19 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
     let profile = Profile::load(&cli.profile)
         .map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))?;
     refuse_split_roles(&cli.role)?;
-    let dir = cli
-        .data_dir
-        .clone()
-        .unwrap_or_else(profile::default_data_dir);
+    let fresh = bench::fresh_dir(&cli)?;
+    let dir = match (&fresh, &cli.data_dir) {
+        (Some(fresh), _) => fresh.path().join("data"),
+        (None, Some(dir)) => dir.clone(),
+        (None, None) => profile::default_data_dir(),
+    };
     let owned = match DataDir::open(&dir, &SystemEntropy)? {
         Opened::Owned(owned) => owned,
         Opened::Busy { http_addr, pid } => {
-            let is_service = !cli.role.is_empty();
+            // A service, or a bench, which would measure what else the owner does.
+            let is_own = !cli.role.is_empty() || matches!(cli.command, Some(Command::Bench(_)));
             return match http_addr {
-                Some(addr) if !is_service => owner::ask(&dir, &addr, args, output).await,
+                Some(addr) if !is_own => owner::ask(&dir, &addr, args, output).await,
                 _ => Err(busy(&dir, pid).into()),
             };
         }
@@ -139,6 +145,7 @@ async fn end_without_database(
         "error: the private Postgres ended by itself ({status}); what was acknowledged is safe, start \
          again to go on"
     ));
+    output.frame(Frame::Exit { code: FAILED });
     std::process::exit(FAILED.into())
 }
 
@@ -208,7 +215,9 @@ fn stop_on_signal(output: Output) -> CancellationToken {
         output.note("draining; once more to end at once");
         told.cancel();
         if wait_for_signal().await.is_ok() {
-            std::process::exit(130);
+            // Takes down what is drawn, so that the shell's next line begins a line.
+            output.frame(Frame::Exit { code: INTERRUPTED });
+            std::process::exit(INTERRUPTED.into());
         }
     });
     stop

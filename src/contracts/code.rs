@@ -45,6 +45,9 @@ codes! {
     // The request as a whole.
     BodyUnreadable = "BODY_UNREADABLE" => "Send one JSON object, a JSON array of objects, or one object a line (application/x-ndjson), in UTF-8.",
     BodyTooLarge = "BODY_TOO_LARGE" => "Split the request: the limits are in the detail.",
+    QueryInvalid = "QUERY_INVALID" => "Correct the parameter named in the detail; docs/http.md lists those of each path.",
+    MethodNotAllowed = "METHOD_NOT_ALLOWED" => "Use a method of the Allow header; docs/http.md lists those of each path.",
+    CommandUnreadable = "COMMAND_UNREADABLE" => "Send {\"args\": [\"fraudplat\", …], \"cwd\": \"/\"} as application/json, as docs/http.md shows.",
     Overloaded = "OVERLOADED" => "Wait for the seconds in Retry-After and send the same request again; repeats are safe.",
     Unauthorised = "UNAUTHORISED" => "Send the key that the gate's operator gave you.",
     NotFound = "NOT_FOUND" => "Check the path and the id; ids are listed by the resource above.",
@@ -58,7 +61,7 @@ codes! {
     // One event, quarantined.
     ClassUnknown = "CLASS_UNKNOWN" => "Use one of the event classes in docs/contracts.",
     SchemaVersionUnsupported = "SCHEMA_VERSION_UNSUPPORTED" => "Send a schema version that this release reads, or upgrade the gate first.",
-    SchemaInvalid = "SCHEMA_INVALID" => "Correct the payload at the place named in the detail, then requeue.",
+    SchemaInvalid = "SCHEMA_INVALID" => "Correct the payload at the place named in the detail and send it again.",
     PinsMismatch = "PINS_MISMATCH" => "Copy the pins of the run as READY states them.",
     TsOutOfRange = "TS_OUT_OF_RANGE" => "Send events whose ts_utc lies within the run's range.",
     RunClosed = "RUN_CLOSED" => "The run has ended or was cancelled; start another.",

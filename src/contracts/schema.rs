@@ -122,7 +122,7 @@ fn form<T: JsonSchema>(name: &'static str, what: &'static str) -> Form {
 }
 
 /// JSON Schema's `integer` has no size; ours has 64 bits.
-fn bound_integers(schema: &mut Schema) {
+pub(crate) fn bound_integers(schema: &mut Schema) {
     if schema.get("format").and_then(|it| it.as_str()) != Some("int64") {
         return;
     }

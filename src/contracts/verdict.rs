@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::code::Code;
+use crate::contracts::decision_notice::DecisionNotice;
 use crate::contracts::receipt::Receipt;
 use crate::domain::vocabulary::IngestResult;
 
@@ -22,10 +23,14 @@ pub struct Verdict {
     pub event_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// What was wrong, where; never a payload value.
+    /// What was wrong, where, never a payload value; or that the decision was not made in time, and
+    /// what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// For ADMITTED, and for DUPLICATE the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+    /// Where the request waited for it (`?wait=decision`) and it was made in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionNotice>,
 }

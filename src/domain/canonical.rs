@@ -3,6 +3,11 @@
 //!
 //! Two writers share it: [`Canon`] for values whose shape the code knows, and [`Canon::json`] for
 //! event payloads. Payload numbers are i64 integers; a float in a payload is refused (L12).
+//! [`Reader`] reads large forms back.
+
+mod reader;
+
+pub use reader::{ReadError, Reader};
 
 use ciborium_ll::{Encoder, Header};
 use serde_json::Value;

@@ -10,5 +10,6 @@ pub mod ids;
 pub mod keys;
 pub mod law;
 pub mod offset;
+pub mod planted;
 pub mod time;
 pub mod vocabulary;

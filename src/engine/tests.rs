@@ -438,7 +438,7 @@ fn the_baseline_decides_and_a_body_survives_its_bytes() {
     assert_eq!(body.reasons, ["HIGH_AMOUNT"]);
     assert_eq!(
         (body.inputs.len(), body.degraded.len(), body.trace.len()),
-        (4, 0, 9)
+        (4, 0, 11)
     );
     assert_eq!(body.features["customer_mean_30d"], Value::Float(22_001.0));
     let bytes = canonical::to_bytes(&body).unwrap();

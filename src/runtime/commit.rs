@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::time::Time;
+use crate::planted;
 use crate::runtime::consumer::Error;
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{Lease, Settled};
@@ -78,6 +79,15 @@ async fn submit<E: Effects>(
     // First, so that who lost the lease is refused before it waits on the rows of who has it, and
     // a takeover waits until this is decided.
     lease.advance(&tx, to, watermark).await?;
+    let tx = planted!(
+        PositionAheadOfEffects,
+        {
+            tx.commit().await?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            client.transaction().await?
+        },
+        tx
+    );
     effects.write(&tx).await?;
     tx.commit().await?;
     Ok(())

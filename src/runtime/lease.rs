@@ -1,6 +1,9 @@
 //! Leases with fenced positions (L4): who consumes what, how far it has come, under which epoch.
 
+use std::borrow::Cow;
+
 use crate::domain::time::Time;
+use crate::planted;
 use crate::substrate::db::{self, Client, Db, Transaction};
 
 const TAKE: &str = include_str!("sql/take_lease.sql");
@@ -146,14 +149,16 @@ impl Lease {
     ) -> Result<(), Error> {
         let statement = tx.prepare_cached(ADVANCE).await?;
         let key = &self.key;
+        let mine = (self.epoch, Cow::Borrowed(self.position.as_str()));
+        let (epoch, position) = planted!(MissingFence, self.whatever_stands(tx).await?, mine);
         let rows = tx
             .execute(
                 &statement,
                 &[
                     &key.group,
                     &key.scope,
-                    &self.epoch,
-                    &self.position,
+                    &epoch,
+                    &position.as_ref(),
                     &to,
                     &LEASE_MS,
                     &watermark,
@@ -161,6 +166,13 @@ impl Lease {
             )
             .await?;
         if rows == 1 { Ok(()) } else { Err(key.lost()) }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    async fn whatever_stands(&self, tx: &Transaction<'_>) -> Result<(i64, Cow<'_, str>), Error> {
+        let key = &self.key;
+        let row = tx.query_one(READ, &[&key.group, &key.scope]).await?;
+        Ok((row.get(0), Cow::Owned(row.get(1))))
     }
 
     /// The transaction with [`Lease::advance`] committed.

@@ -1,4 +1,4 @@
-//! The only room that meets the outside: bus, objects, database, clock, entropy, tasks.
+//! The only room that meets the outside: bus, objects, database, routes, clock, entropy, tasks.
 //!
 //! **Invariant:** nothing outside this room names a vendor's SDK, a database driver or a path of
 //! evidence. Each seam is a small trait with one conformance suite over every implementation.
@@ -8,5 +8,6 @@ pub mod clock;
 pub mod data_dir;
 pub mod db;
 pub mod fault;
+pub mod http;
 pub mod objects;
 pub mod tasks;

@@ -18,6 +18,15 @@ pub struct Tasks {
 #[error("a task of this process panicked: {0}")]
 pub struct Panicked(String);
 
+/// Runs what takes long without waiting, beside the tasks.
+///
+/// # Panics
+/// When the work does.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|cause| std::panic::resume_unwind(cause.into_panic()))
+}
+
 impl Tasks {
     #[must_use]
     pub fn new(stop: CancellationToken) -> Tasks {

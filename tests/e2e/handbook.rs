@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::shop::{self, Shop};
+use crate::shop;
 
 const ROWS: usize = 10_000;
 const TOLERANCE: f64 = 1e-9;
@@ -74,12 +74,7 @@ fn decisions_of_the_handbook_hold_its_published_features() {
         differing.len()
     ));
     assert_eq!(differing, [""; 0]);
-    let shop = Shop {
-        run,
-        csv: PathBuf::new(),
-        payments,
-    };
-    shop::check_whole(&home, &shop, "1000");
+    shop::check_run(&home, &run, payments, "1000");
 }
 
 fn pin(home: &Home, folder: &Path, rows: usize) -> (String, u64) {

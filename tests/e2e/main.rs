@@ -1,19 +1,34 @@
-//! The executable as its users have it: commands in a shell, events over HTTP, kills at any moment.
+//! The executable as its users have it: commands in a shell, events over HTTP, in any order.
 //! Every test owns a data directory; nothing but command lines, HTTP, files and exit codes is used
 //! to look at the platform.
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod behind;
+mod bench;
+#[path = "../support/checks.rs"]
+mod checks;
 mod commands;
+#[path = "../support/corner_shops.rs"]
+mod corner_shops;
 mod demo;
+#[path = "../support/events.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
 mod events;
 mod handbook;
+#[path = "../support/home.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
 mod home;
-mod kills;
 mod live;
 mod lockstep;
 mod malformed;
+mod operate;
+#[path = "../support/payments.rs"]
+mod payments;
 mod repeats;
+mod routes;
+#[path = "../support/shop.rs"]
 mod shop;
 mod slice;
+mod terminal;
+mod wait;

@@ -4,6 +4,7 @@
 
 mod forms;
 mod identities;
+mod snapshots;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fraudplat::contracts::bundle::{self, Bundle};
+use fraudplat::contracts::decision_notice::DecisionWaiter;
 use fraudplat::contracts::envelope::AdmittedEvent;
 use fraudplat::contracts::stamps::{Actor, Stamps};
 use fraudplat::domain::digest::Digest;
@@ -11,9 +13,11 @@ use fraudplat::domain::ids::ManifestFingerprint;
 use fraudplat::domain::keys::Pins;
 use fraudplat::domain::offset::Position;
 use fraudplat::domain::vocabulary::{Environment, EventClass, Mode, SourceType, Stream};
+use fraudplat::engine::bundle::{CompiledBundle, FileNames};
 use fraudplat::governance::counters::{Counter, Counters};
 use fraudplat::ingress::ig::{Ig, Options};
 use fraudplat::ingress::sr::{self, NewRun};
+use fraudplat::rtdl::decision::{self, Decision};
 use fraudplat::runtime::ground::Ground;
 use fraudplat::runtime::lease;
 use fraudplat::substrate::bus::embedded::{self, EmbeddedBus, StreamOptions};
@@ -119,7 +123,8 @@ impl Lab {
         let mut ground = self.ground.clone();
         ground.holder = SeededName::next();
         let entropy = Arc::new(SeededEntropy::new(1));
-        let ig = Ig::create(options, ground, entropy, [7; 32]).unwrap();
+        let decisions = nobody_decides(&ground);
+        let ig = Ig::create(options, ground, entropy, [7; 32], decisions).unwrap();
         let mut tasks = Tasks::new(CancellationToken::new());
         ig.start(&mut tasks);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,6 +238,28 @@ impl Lab {
     pub(crate) fn traffic(&self, id: &str, amount_minor: i64) -> Value {
         event(&self.run, EventClass::Traffic, id, amount_minor)
     }
+}
+
+/// A decision role that is not started: whoever waits for it waits in vain.
+fn nobody_decides(ground: &Ground) -> Arc<dyn DecisionWaiter> {
+    let bundle = Bundle {
+        schema_version: bundle::SCHEMA_VERSION,
+        name: "baseline".to_owned(),
+        feature_set: include_str!("../../profiles/bundles/baseline/feature_set.yaml").to_owned(),
+        policy: include_str!("../../profiles/bundles/baseline/policy.yaml").to_owned(),
+    };
+    let names = FileNames {
+        feature_set: "feature_set.yaml",
+        policy: "policy.yaml",
+    };
+    let bundle = Arc::new(CompiledBundle::compile(&bundle, names).unwrap());
+    let options = decision::Options {
+        batch_records_max: 1,
+        batch_bytes_max: 1,
+        join_wait_ms: 0,
+        snapshot_decisions: 1,
+    };
+    Decision::create(options, ground.clone(), bundle).waiter()
 }
 
 struct SeededName;

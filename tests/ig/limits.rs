@@ -4,7 +4,7 @@ use fraudplat::contracts::code::Code;
 use fraudplat::ingress::ig::Options;
 use serde_json::Value;
 
-use crate::gate::{JSON, NDJSON, lab, lines, post, words};
+use crate::gate::{JSON, NDJSON, lab, lines, post, until, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_answers_429_and_takes_no_more() {
@@ -182,4 +182,42 @@ async fn a_drain_finishes_what_is_queued_and_refuses_the_rest() {
     // The leases are free at once.
     let sql = "SELECT count(*) FROM runtime.lease WHERE expires_at >= now()";
     assert_eq!(lab.number(sql, &[]).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_that_wait_for_decisions_are_refused_before_they_are_admitted() {
+    let lab = lab().await;
+    let options = Options {
+        decision_waits_max: 3,
+        ..Options::default()
+    };
+    let gate = lab.gate_with(options).await;
+    // Nobody decides here, so two wait until they go.
+    let two = lines(&[lab.traffic("a", 1), lab.traffic("b", 1)]);
+    let (client, url) = (gate.client.clone(), gate.url.clone());
+    let waiting = format!("{url}/v1/events?wait=decision&timeout_ms=30000");
+    let first = client.post(waiting).body(two).send();
+    let first = tokio::spawn(first);
+    let is_in = async || lab.number("SELECT count(*) FROM ig.event", &[]).await == 2;
+    until(is_in).await;
+    let wait = |ids: &[&str], timeout_ms: u32| {
+        let events: Vec<Value> = ids.iter().map(|id| lab.traffic(id, 1)).collect();
+        let url = format!("{url}/v1/events?wait=decision&timeout_ms={timeout_ms}");
+        client.post(url).body(lines(&events)).send()
+    };
+    let refused = wait(&["c", "d"], 1).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(problem["code"], "OVERLOADED");
+    assert_eq!(lab.number("SELECT count(*) FROM ig.event", &[]).await, 2);
+    // One still fits; it is admitted, and its decision does not come.
+    let late = wait(&["c"], 1).await.unwrap();
+    assert_eq!(late.status(), 202);
+    let late: Value = late.json().await.unwrap();
+    assert_eq!(late["results"][0]["result"], "ADMITTED", "{late}");
+    // Who hangs up gives its places back.
+    first.abort();
+    until(async || wait(&["d", "e", "f"], 1).await.unwrap().status() == 202).await;
+    gate.drain().await;
 }

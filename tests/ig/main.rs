@@ -6,6 +6,7 @@ mod cards;
 mod gate;
 mod held_bus;
 mod limits;
+mod lockstep;
 mod malformed;
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -1,12 +1,15 @@
-//! Inlets and archive on a real Postgres, the embedded bus and local objects.
+//! Inlets, archive and decisions on a real Postgres, the embedded bus and local objects.
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod archive;
 mod archive_reader;
+mod archiver;
+mod decider;
 mod inlet;
 mod inlet_faults;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod proxy;
+mod restore;
 mod world;

@@ -31,6 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct World {
     pub(crate) db: TestDb,
     pub(crate) ground: Ground,
+    /// The bus of the ground: [`EmbeddedBus::trim`] drops what is older than an hour.
+    pub(crate) log: Arc<EmbeddedBus>,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -43,13 +45,13 @@ pub(crate) async fn world() -> World {
     let stream = |stream: &Stream| StreamOptions {
         stream: *stream,
         shards: 2,
-        retention: None,
+        retention: Some(Duration::from_secs(3_600)),
     };
     let options = embedded::Options {
         streams: Stream::ALL.iter().map(stream).collect(),
         clock: Arc::new(SystemClock),
     };
-    let bus = EmbeddedBus::open(&dir.path().join("bus"), options).unwrap();
+    let log = Arc::new(EmbeddedBus::open(&dir.path().join("bus"), options).unwrap());
     let stamps = Stamps {
         service_release_id: "test".to_owned(),
         environment: Environment::LocalParity,
@@ -60,7 +62,7 @@ pub(crate) async fn world() -> World {
         tenant_id: None,
     };
     let ground = Ground {
-        bus: Arc::new(bus),
+        bus: log.clone(),
         objects: Arc::new(LocalObjects::open(&dir.path().join("objects")).unwrap()),
         db: db.app.clone(),
         clock: Arc::new(SystemClock),
@@ -72,7 +74,12 @@ pub(crate) async fn world() -> World {
         },
         holder: "first".to_owned(),
     };
-    World { db, ground, dir }
+    World {
+        db,
+        ground,
+        log,
+        dir,
+    }
 }
 
 pub(crate) fn pins(name: &str) -> Pins {

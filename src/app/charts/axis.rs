@@ -125,8 +125,12 @@ impl Axis {
             true => (value / self.from).log10() / (self.to / self.from).log10(),
             false => (value - self.from) / (self.to - self.from),
         };
-        // `max` makes 0 of what is not a number, such as the logarithm of a negative one.
-        share.max(0.0).min(1.0)
+        // Such as the logarithm of a negative number.
+        if share.is_nan() {
+            0.0
+        } else {
+            share.clamp(0.0, 1.0)
+        }
     }
 
     /// The value at a share of the way along the axis.
@@ -205,7 +209,7 @@ fn moment(at_s: i64, step_s: i64, crosses_days: bool) -> String {
 
 /// A number in few characters: `1.2k`, `15M`, `0.05`.
 #[must_use]
-pub(crate) fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         size if size >= 1e9 => (value / 1e9, "G"),
         size if size >= 1e6 => (value / 1e6, "M"),

@@ -13,6 +13,7 @@ pub(crate) enum Ink {
     Red,
     Violet,
     Grey,
+    Dark,
 }
 
 impl Ink {
@@ -32,6 +33,7 @@ impl Ink {
             Ink::Red => RGBColor(0xcf, 0x2f, 0x44),
             Ink::Violet => RGBColor(0x7b, 0x61, 0xc9),
             Ink::Grey => RGBColor(0xb4, 0xbf, 0xcc),
+            Ink::Dark => TEXT,
         }
     }
 }

@@ -29,7 +29,7 @@ mod stacked;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use crate::app::charts::axis::{Axis, seconds, short};
+pub(crate) use crate::app::charts::axis::{Axis, seconds};
 pub(crate) use crate::app::charts::bars::{Bar, named_bars};
 pub(crate) use crate::app::charts::distribution::{Sample, cumulative, histogram};
 pub(crate) use crate::app::charts::ink::Ink;

@@ -3,11 +3,11 @@
 
 use roxmltree::{Document, Node};
 
-use crate::app::charts::axis::seconds;
+use crate::app::charts::axis::{seconds, short};
 use crate::app::charts::distribution::{shares, steps};
 use crate::app::charts::{
     Axis, Bar, Ink, Line, Part, Sample, Sheet, cumulative, histogram, lines, matrix, named_bars,
-    short, stacked_bars,
+    stacked_bars,
 };
 use crate::domain::time::Time;
 

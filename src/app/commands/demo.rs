@@ -1,152 +1,113 @@
-//! `fraudplat demo`: a small world of our own, pinned, streamed, decided, balanced and replayed in
-//! one go; a table at the end, and the commands that look further.
+//! `fraudplat demo`: a world made from a scenario, pinned, streamed, decided, balanced, replayed and
+//! reported in one go, shown while it happens; a table at the end, and the commands that look further.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::app::cli::{Demo, SrRun};
 use crate::app::commands::table::{grouped, table};
-use crate::app::commands::{Call, Refusal, demo_numbers, reconcile, replay, sr, wsp};
+use crate::app::commands::{Call, Refusal, report, sr, wsp};
+use crate::app::live::Show;
+use crate::app::report::money;
 use crate::app::roles;
 use crate::app::run::{DONE, FAILED};
 use crate::contracts::code::Code;
-use crate::contracts::demo_report::{
-    Balance, DemoReport, Events, Replayed, SCHEMA_VERSION, Throughput,
-};
-use crate::contracts::reconciliation::Reconciliation;
-use crate::domain::ids::PlatformRunId;
-use crate::ingress::world::sample;
-use crate::ingress::wsp::{Options, Report};
-use crate::rtdl::audit;
+use crate::contracts::ready::WorldFacts;
+use crate::contracts::run_report::RunReport;
+use crate::ingress::wsp::Options;
 
-const REPLAYED: usize = 500;
 const LANES: usize = 4;
 
 pub(crate) async fn run(call: &Call, asked: &Demo) -> anyhow::Result<u8> {
     let report = Box::pin(whole_loop(call, asked)).await?;
     call.output.result(&report, shown);
     if asked.serve {
-        serve(call).await;
+        serve(call, &report).await;
     }
     let holds = report.reconciliation.balanced && report.replay.mismatched == 0;
     Ok(if holds { DONE } else { FAILED })
 }
 
-async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<DemoReport> {
-    anyhow::ensure!(asked.payments > 0, "--payments must be at least 1");
+async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     if !call.profile.archive.enabled {
         let detail = "the demo replays decisions, and this profile keeps no archive";
         return Err(Refusal::new(Code::ArchiveRequired, detail).into());
     }
-    call.output
-        .note("1/5 a world: corner shops, their customers, two kinds of fraud");
-    let created = Box::pin(sr::pin(call, &write_world(call, asked)?)).await?;
-    let run = created.platform_run_id;
-    let world = created.world.context("a data set has a world")?;
-    call.output
-        .note("2/5 streaming it through the gate; decisions follow as it comes");
-    let sent = Box::pin(wsp::send(call, &run, &options())).await?;
     let bells = call.bells.as_ref();
     let bells = bells.context("the demo runs the roles itself")?;
+    let stages = ["world", "stream", "decide", "balance", "replay", "report"];
+    let show = Show::new(&call.output, &asked.scenario, &stages);
+    let call = &show.call(call);
+
+    show.begin("world");
+    let created = Box::pin(sr::pin(call, &world(&asked.scenario, asked.seed))).await?;
+    let run = created.platform_run_id;
+    let world = created.world.context("a scenario has a world")?;
+    show.end("world", described(&world));
+    let payments = asked.payments.unwrap_or(i64::MAX).min(world.payments_count);
+    show.change(|canvas| {
+        let live = canvas.live_mut();
+        live.title = format!("{}, {} payments", asked.scenario, grouped(payments));
+        live.run = run.to_string();
+    });
+
+    let watch = show.watch(call, &run, payments.unsigned_abs());
+    show.begin("stream");
+    show.begin("decide");
+    let sent = Box::pin(wsp::send(call, &run, &options(asked.payments))).await?;
+    show.end(
+        "stream",
+        format!(
+            "{} events through the gate",
+            grouped(sent.events.cast_signed())
+        ),
+    );
     roles::settle(&call.ground, bells, &call.output).await?;
-    call.output.note("3/5 balancing every durable row");
-    let balance = Box::pin(reconcile::balance(call, &run)).await?;
-    call.output
-        .note("4/5 recomputing a sample of decisions from the archive");
-    let sample = audit::sample(&call.ground.db, &run, REPLAYED, 1).await?;
-    let replayed = Box::pin(replay::compare(call, sample)).await?;
-    call.output.note("5/5 counting what was caught");
-    let numbers = demo_numbers::read(call, &run, &world).await?;
-    let replayed = Replayed {
-        compared: replayed.compared.cast_signed(),
-        mismatched: replayed.mismatched.cast_signed(),
+    watch.end().await;
+    show.end("decide", format!("{} decisions", grouped(payments)));
+
+    let asked = report::Asked {
+        sent: Some(sent.events.cast_signed()),
+        out: None,
     };
-    Ok(report(run, &sent, balance, replayed, numbers))
+    Box::pin(report::make(call, &run, &asked, &show)).await
 }
 
-fn options() -> Options {
+/// As fast as the gate takes them, all or only the first so many.
+pub(crate) fn options(payments: Option<i64>) -> Options {
     Options {
         speedup: None,
         concurrency: LANES,
         lockstep: None,
-        limit: None,
+        limit: payments,
         arrivals_per_request: wsp::ARRIVALS_PER_REQUEST,
     }
 }
 
-/// The data set as a user's would be: a CSV file and its mapping.
-fn write_world(call: &Call, asked: &Demo) -> anyhow::Result<SrRun> {
-    let name = format!("cache/demo-{}-{}", asked.payments, asked.seed);
-    let dir = call.data_dir.join(name);
-    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    let file = dir.join(sample::FILE);
-    sample::write_csv(&file, asked.payments.unsigned_abs(), asked.seed)
-        .with_context(|| format!("writing {}", file.display()))?;
-    Ok(SrRun {
-        scenario: None,
-        seed: None,
-        dataset: Some(file),
-        mapping: Some("corner-shops".to_owned()),
+/// A run of a scenario.
+pub(crate) fn world(scenario: &str, seed: Option<i64>) -> SrRun {
+    SrRun {
+        scenario: Some(scenario.to_owned()),
+        seed,
+        dataset: None,
+        mapping: None,
         live: None,
         label: String::new(),
         limit: None,
-    })
-}
-
-fn report(
-    run: PlatformRunId,
-    sent: &Report,
-    balance: Reconciliation,
-    replay: Replayed,
-    numbers: demo_numbers::Numbers,
-) -> DemoReport {
-    let total = numbers.outcomes.values().sum();
-    let mut decisions: BTreeMap<String, i64> = numbers.outcomes;
-    decisions.insert("total".to_owned(), total);
-    decisions.insert("degraded".to_owned(), numbers.degraded);
-    DemoReport {
-        schema_version: SCHEMA_VERSION,
-        platform_run_id: run,
-        events: Events {
-            sent: sent.events.cast_signed(),
-            ..numbers.events
-        },
-        decisions,
-        throughput: Throughput {
-            payments_per_s: round(total as f64 / numbers.wall_s.max(1e-9)),
-            wall_s: round(numbers.wall_s),
-        },
-        latency_ms: numbers.latency_ms,
-        fraud: numbers.fraud,
-        reconciliation: Balance {
-            balanced: balance.balanced,
-            checks: balance.checks,
-        },
-        replay,
-        rss_peak_mb: numbers.rss_peak_mb,
-        reports: Vec::new(),
-        next: next(&run, &numbers.example),
     }
 }
 
-/// Two decimals are all that these numbers mean.
-pub(crate) fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+fn described(world: &WorldFacts) -> String {
+    let days = world.last_ts.day() - world.first_ts.day() + 1;
+    format!(
+        "{} payments over {days} days from {}",
+        grouped(world.payments_count),
+        world.first_ts.date()
+    )
 }
 
-fn next(run: &PlatformRunId, example: &str) -> Vec<String> {
-    vec![
-        format!("fraudplat run show {run}"),
-        format!("fraudplat replay decision {example}"),
-        format!("fraudplat dla verify --run {run}"),
-        format!("fraudplat reconcile run --run {run}"),
-        format!("fraudplat gov facts --run {run}"),
-    ]
-}
-
-fn shown(report: &DemoReport) -> String {
+pub(crate) fn shown(report: &RunReport) -> String {
     let rows = rows(report)
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value]);
@@ -157,10 +118,10 @@ fn shown(report: &DemoReport) -> String {
     )
 }
 
-fn rows(report: &DemoReport) -> Vec<(&'static str, String)> {
+fn rows(report: &RunReport) -> Vec<(&'static str, String)> {
     let count = |outcome: &str| grouped(report.decisions.get(outcome).copied().unwrap_or_default());
     let of = |some: i64, all: i64| format!("{} of {}", grouped(some), grouped(all));
-    let (fraud, latency) = (&report.fraud, &report.latency_ms);
+    let latency = &report.latency_ms;
     let speed = &report.throughput;
     let balance = if report.reconciliation.balanced {
         "balanced"
@@ -168,7 +129,7 @@ fn rows(report: &DemoReport) -> Vec<(&'static str, String)> {
         "NOT BALANCED"
     };
     let (compared, differ) = (report.replay.compared, report.replay.mismatched);
-    vec![
+    let mut rows = vec![
         ("run", report.platform_run_id.to_string()),
         (
             "events admitted",
@@ -183,8 +144,9 @@ fn rows(report: &DemoReport) -> Vec<(&'static str, String)> {
         (
             "throughput",
             format!(
-                "{:.0} payments/s over {:.1} s",
-                speed.payments_per_s, speed.wall_s
+                "{} payments/s over {:.1} s",
+                grouped(speed.payments_per_s as i64),
+                speed.wall_s
             ),
         ),
         (
@@ -194,14 +156,11 @@ fn rows(report: &DemoReport) -> Vec<(&'static str, String)> {
                 latency.p50, latency.p99
             ),
         ),
-        (
-            "fraud",
-            format!("{} payments caught", of(fraud.caught, fraud.count)),
-        ),
-        (
-            "  by value",
-            format!("{} minor units", of(fraud.caught_minor, fraud.amount_minor)),
-        ),
+    ];
+    if report.fraud.count > 0 {
+        rows.extend(fraud_rows(report));
+    }
+    rows.extend([
         ("reconciliation", balance.to_owned()),
         (
             "replay",
@@ -211,11 +170,49 @@ fn rows(report: &DemoReport) -> Vec<(&'static str, String)> {
                 grouped(differ)
             ),
         ),
+        ("report", report.reports.join(", ")),
+    ]);
+    rows
+}
+
+fn fraud_rows(report: &RunReport) -> [(&'static str, String); 3] {
+    let fraud = &report.fraud;
+    let percent = |part: i64, all: i64| 100.0 * part as f64 / (all as f64).max(1.0);
+    [
+        (
+            "fraud caught",
+            format!(
+                "{} of {} payments ({:.0} %)",
+                grouped(fraud.caught),
+                grouped(fraud.count),
+                percent(fraud.caught, fraud.count)
+            ),
+        ),
+        (
+            "  by value",
+            format!(
+                "{} of {} ({:.0} %)",
+                money(fraud.caught_minor, &fraud.currency),
+                money(fraud.amount_minor, &fraud.currency),
+                percent(fraud.caught_minor, fraud.amount_minor)
+            ),
+        ),
+        (
+            "  false alarms",
+            format!(
+                "{} (precision {:.0} %)",
+                grouped(fraud.false_alarms),
+                fraud.precision * 100.0
+            ),
+        ),
     ]
 }
 
-async fn serve(call: &Call) {
+async fn serve(call: &Call, report: &RunReport) {
     if let Some(addr) = &call.gate_addr {
+        let run = report.platform_run_id;
+        call.output
+            .note(format!("the report: http://{addr}/v1/runs/{run}/report"));
         call.output
             .note(format!("serving on http://{addr} until Ctrl-C"));
     }

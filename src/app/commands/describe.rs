@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::app::cli::SrDescribe;
 use crate::app::commands::Refusal;
-use crate::app::commands::demo::round;
 use crate::app::commands::describe_charts::charts;
 use crate::app::commands::sr::{n_threads, read_mapping, read_scenario};
 use crate::app::commands::table::{grouped, table};
 use crate::app::output::Output;
+use crate::app::report::round;
 use crate::app::run::DONE;
 use crate::ingress::world::portrait::{Campaign, Portrait, portray, quantile};
 use crate::ingress::world::{self, Selection, World, materialise, materialise_scenario};

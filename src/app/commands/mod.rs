@@ -1,8 +1,7 @@
 //! The commands: each takes what the call stands on and speaks through its output.
 
 mod check;
-mod demo;
-mod demo_numbers;
+pub(crate) mod demo;
 mod describe;
 mod describe_charts;
 mod dla;
@@ -10,18 +9,22 @@ mod gov;
 mod ig;
 pub(crate) mod migrate;
 mod profiles;
+mod provision;
 mod reconcile;
-mod replay;
+pub(crate) mod replay;
+pub(crate) mod report;
+mod requeue;
 mod runs;
-mod sr;
-mod table;
-mod wsp;
+pub(crate) mod sr;
+pub(crate) mod table;
+pub(crate) mod wsp;
 
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::cli::{Cli, Command, Sr};
+use crate::app::bench;
+use crate::app::cli::{Bench, Cli, Command, Sr};
 use crate::app::output::Output;
 use crate::app::profile::Profile;
 use crate::app::roles::Bells;
@@ -84,6 +87,9 @@ pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Resu
     match &cli.command {
         Some(Command::Profile(command)) => profiles::run(&cli.profile, command, output).map(Some),
         Some(Command::Policy(command)) => check::policy(command, output).map(Some),
+        Some(Command::Bench(Bench::Features(asked))) => {
+            bench::features::run(asked, output).map(Some)
+        }
         Some(Command::Features(command)) => check::features(command, output).map(Some),
         Some(Command::Sr(Sr::Describe(asked))) => {
             Box::pin(describe::run(asked, output)).await.map(Some)
@@ -95,7 +101,12 @@ pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Resu
 /// Whether the command needs gate and consumers running.
 #[must_use]
 pub(crate) fn needs_roles(command: &Command) -> bool {
-    matches!(command, Command::Demo(_) | Command::Wsp(_))
+    match command {
+        Command::Demo(_) | Command::Wsp(_) => true,
+        Command::Ig(command) => ig::needs_roles(command),
+        Command::Bench(command) => bench::needs_roles(command),
+        _ => false,
+    }
 }
 
 /// Carries out a command.
@@ -110,13 +121,15 @@ pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
             call.output.line("the schema is up to date");
             Ok(DONE)
         }
+        Command::Provision => provision::run(call).await,
         Command::Sr(command) => Box::pin(sr::run(call, &command)).await,
         Command::Wsp(command) => Box::pin(wsp::run(call, &command)).await,
-        Command::Run(command) => runs::run(call, &command).await,
+        Command::Run(command) => Box::pin(runs::run(call, &command)).await,
         Command::Ig(command) => ig::run(call, &command).await,
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
         Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
+        Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,
         Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
     }

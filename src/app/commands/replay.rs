@@ -1,12 +1,13 @@
-//! `fraudplat replay decision`.
+//! `fraudplat replay`: decision, range.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 
-use crate::app::cli::{Replay, ReplayDecision};
+use crate::app::cli::{Replay, ReplayDecision, ReplayRange};
 use crate::app::commands::table::grouped;
-use crate::app::commands::{Call, Refusal, parse_run};
+use crate::app::commands::{Call, Refusal, parse_run, runs};
+use crate::app::progress;
 use crate::app::run::{DONE, REFUSED};
 use crate::contracts::code::Code;
 use crate::domain::ids::{DecisionId, PlatformRunId};
@@ -14,13 +15,19 @@ use crate::domain::vocabulary::FactType;
 use crate::governance::facts;
 use crate::rtdl::audit::{self, ReplayReport, StoredDecision};
 
+/// Decisions of a range, held in memory during its one pass: about 4 KiB each.
+pub(crate) const RANGE_MAX: i64 = 200_000;
+
 pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
-    let Replay::Decision(asked) = command;
     if !call.profile.archive.enabled {
         let detail = "this profile keeps no archive, and replay reads nothing else";
         return Err(Refusal::new(Code::ArchiveRequired, detail).into());
     }
-    let report = Box::pin(compare(call, select(call, asked).await?)).await?;
+    let decisions = match command {
+        Replay::Decision(asked) => select(call, asked).await?,
+        Replay::Range(asked) => range(call, asked).await?,
+    };
+    let report = Box::pin(compare(call, decisions)).await?;
     call.output.result(&report, shown);
     Ok(if report.mismatched == 0 {
         DONE
@@ -43,6 +50,41 @@ async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<Store
         }
     };
     found.map_err(refusal)
+}
+
+/// Every decision between two places; a place that the chain does not have is refused.
+async fn range(call: &Call, asked: &ReplayRange) -> anyhow::Result<Vec<StoredDecision>> {
+    let (from, to) = (asked.from, asked.to);
+    let run = parse_run(&asked.run)?;
+    anyhow::ensure!(
+        1 <= from && from <= to,
+        "--from and --to are places of the chain, counted from 1, --from not after --to"
+    );
+    let n = to - from + 1;
+    anyhow::ensure!(
+        n <= RANGE_MAX,
+        "{} decisions at a time are too many; ask for {} and go on after them",
+        grouped(n),
+        grouped(RANGE_MAX)
+    );
+    let client = call.ground.db.get().await?;
+    if progress::state(&client, &run).await?.is_none() {
+        return Err(runs::unknown(&run).into());
+    }
+    drop(client);
+    let found = audit::list(&call.ground.db, &run, from - 1, n).await;
+    let found = found.map_err(refusal)?;
+    match found.last().map(|last| last.seq) {
+        Some(last) if last == to => Ok(found),
+        last => {
+            let last = last.map_or_else(
+                || "ends before".to_owned(),
+                |last| format!("ends at {last}"),
+            );
+            let detail = format!("the chain has no {from} to {to}: in this range it {last}");
+            Err(Refusal::new(Code::NotFound, detail).into())
+        }
+    }
 }
 
 /// Replays decisions of any number of runs.

@@ -1,10 +1,10 @@
-//! `fraudplat run`: list, show, cancel.
+//! `fraudplat run`: list, show, report, cancel.
 
 use serde::Serialize;
 
 use crate::app::cli::RunCommand;
 use crate::app::commands::table::{grouped, table};
-use crate::app::commands::{Call, Refusal, parse_run};
+use crate::app::commands::{Call, Refusal, parse_run, report};
 use crate::app::progress;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
@@ -30,6 +30,9 @@ pub(crate) async fn run(call: &Call, command: &RunCommand) -> anyhow::Result<u8>
     match command {
         RunCommand::List => list(call).await,
         RunCommand::Show { run } => show(call, &parse_run(run)?).await,
+        RunCommand::Report { run, out } => {
+            Box::pin(report::run(call, &parse_run(run)?, out.as_deref())).await
+        }
         RunCommand::Cancel { run } => cancel(call, &parse_run(run)?).await,
     }
 }

@@ -13,8 +13,9 @@ use crate::domain::ids::{ManifestFingerprint, PlatformRunId};
 use crate::domain::vocabulary::SourceType;
 use crate::ingress::sr::{NewRun, Pinned, create};
 use crate::ingress::world::{
-    Plan, ScenarioPlan, Selection, World, materialise, materialise_scenario,
+    self, Plan, ScenarioPlan, Selection, World, materialise, materialise_scenario,
 };
+use crate::runtime::ground::Ground;
 
 /// What `sr run --json` prints.
 #[derive(Debug, Serialize)]
@@ -99,9 +100,14 @@ pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
         semantic_digest: call.profile.semantic_digest(),
         world,
     };
+    Ok(created(create(&by_hand(call), &new).await?))
+}
+
+/// The ground of whoever typed the command (L10).
+pub(crate) fn by_hand(call: &Call) -> Ground {
     let mut ground = call.ground.acting_as("human:cli");
     ground.actor.source_type = SourceType::Human;
-    Ok(created(create(&ground, &new).await?))
+    ground
 }
 
 fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result<Plan> {
@@ -124,13 +130,21 @@ pub(crate) fn read_mapping(
         Plan::read(path, dataset, selection)
     } else {
         let (text, name) = shipped(&format!("mappings/{mapping}.yaml")).map_err(|_| {
-            let detail =
-                format!("there is no file `{mapping}` and no shipped mapping of this name");
+            let detail = format!(
+                "there is no file `{mapping}` and no shipped mapping of this name; shipped are {}",
+                shipped_names("mappings").join(", ")
+            );
             Refusal::new(Code::MappingInvalid, detail)
         })?;
         Plan::parse(&name, text, dataset, selection)
     };
-    plan.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+    plan.map_err(refusal)
+}
+
+/// With its cause: that a file is not there is not said by its name alone.
+fn refusal(error: world::Error) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    Refusal::new(Code::MappingInvalid, format!("{error:#}")).into()
 }
 
 fn scenario(call: &Call, asked: &SrRun) -> anyhow::Result<ScenarioPlan> {
@@ -179,7 +193,7 @@ async fn build(call: &Call, plan: Plan) -> anyhow::Result<World> {
     let output = call.output.clone();
     let progress = move |done, total| output.progress("building the world", done, total);
     let built = Box::pin(materialise(call.ground.objects.as_ref(), plan, progress)).await;
-    built.map_err(|error| Refusal::new(Code::MappingInvalid, error.to_string()).into())
+    built.map_err(refusal)
 }
 
 fn created(pinned: Pinned) -> Created {

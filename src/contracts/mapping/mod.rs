@@ -8,6 +8,8 @@
 //!   format: parquet                          # or csv; default: by the file's extension
 //!   order_by: [TX_DATETIME, TRANSACTION_ID]  # source row order; default: as the rows stand
 //!   csv: {delimiter: ",", header: true}      # csv only; without header: column_1, column_2, …
+//!   lookups:                                 # optional: columns `payer.…` of the row with this key
+//!     - {name: payer, file: customers.csv, column: CUSTOMER_ID, key: id}
 //! arrival:
 //!   row_id: TRANSACTION_ID
 //!   ts: {col: TX_DATETIME, zone: UTC}        # format: see [`Moment`]
@@ -21,7 +23,7 @@
 //! truth:
 //!   - label_type: fraud_disposition
 //!     value: {col: TX_FRAUD, map: {0: CONFIRMED_LEGIT, 1: CONFIRMED_FRAUD}}
-//!     observed_after: 7d                     # or observed_at: {col: X}
+//!     observed_after: 7d                     # or observed_at: {col: X}, with earlier: at_payment
 //!     source: dataset                        # optional, as is scenario
 //! links:
 //!   - {file: user_card.parquet, ts: cardDate, merchant_id: {const: links},
@@ -79,6 +81,24 @@ pub struct Source {
     #[serde(default)]
     pub order_by: Vec<Spanned<String>>,
     pub csv: Option<Csv>,
+    /// Files whose columns join the rows by a key.
+    #[serde(default)]
+    pub lookups: Vec<LookupMap>,
+}
+
+/// A file that is looked up: the row whose `key` equals the payment's `column` brings its columns
+/// as `{name}.{column}`. Without such a row they are absent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupMap {
+    /// 1..=32 of `[a-z0-9_]`.
+    pub name: Spanned<String>,
+    pub file: Spanned<String>,
+    pub format: Option<FileFormat>,
+    pub csv: Option<Csv>,
+    pub column: Spanned<String>,
+    /// Unique in the file.
+    pub key: Spanned<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -181,10 +201,24 @@ pub struct TruthMap {
     pub observed_after: Option<Spanned<Period>>,
     /// A row where it is absent has no such truth: nobody ever learnt of it.
     pub observed_at: Option<Spanned<Moment>>,
+    /// What `observed_at` means where it lies before the payment.
+    #[serde(default)]
+    pub earlier: Earlier,
     /// Default: [`TRUTH_SOURCE`].
     pub source: Option<Spanned<String>>,
     /// The campaign that made it so, empty or absent where none did.
     pub scenario: Option<Spanned<Value>>,
+}
+
+/// Truth that was known before its payment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Earlier {
+    /// The row is at fault: a payment's own truth cannot be older than it.
+    #[default]
+    Refused,
+    /// Truth about the payer, say, was known already: it is of the payment from its first moment.
+    AtPayment,
 }
 
 /// A file of dated links between entities: arrivals of kind `link`.

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use crate::domain::ids::{EventId, LabelAssertionId};
 use crate::engine::event::LabelRecord;
 use crate::engine::features::ids::EventRef;
+use crate::planted;
 
 #[derive(Debug, Clone)]
-struct Assertion {
-    observed: i64,
-    id: LabelAssertionId,
-    is_fraud: bool,
+pub(crate) struct Assertion {
+    pub(crate) observed: i64,
+    pub(crate) id: LabelAssertionId,
+    pub(crate) is_fraud: bool,
 }
 
 /// Where the event of a label stands.
@@ -68,9 +69,42 @@ impl Labels {
         }
     }
 
+    /// All that was asserted of an event, by when it was observed.
+    pub(crate) fn assertions(&self, event: EventRef) -> &[Assertion] {
+        self.of_event.get(&event).map_or(&[][..], Vec::as_slice)
+    }
+
+    /// The events that labels find, in no order.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = (&EventId, &Standing)> {
+        self.events.iter()
+    }
+
+    /// What waits for its event, in no order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (&EventId, &[Assertion])> {
+        let waiting = self.waiting.iter();
+        waiting.map(|(event, it)| (event, it.as_slice()))
+    }
+
+    pub(crate) fn restore_event(
+        &mut self,
+        id: EventId,
+        standing: Standing,
+        assertions: Vec<Assertion>,
+    ) {
+        if !assertions.is_empty() {
+            self.of_event.insert(standing.event, assertions);
+        }
+        self.events.insert(id, standing);
+    }
+
+    pub(crate) fn restore_waiting(&mut self, id: EventId, assertions: Vec<Assertion>) {
+        self.waiting.insert(id, assertions);
+    }
+
     /// Whether the event counts as fraud for one who looks at time `at`.
     pub(crate) fn is_fraud(&self, event: EventRef, at: i64) -> bool {
-        let assertions = self.of_event.get(&event).map_or(&[][..], Vec::as_slice);
+        let assertions = self.assertions(event);
+        let at = planted!(LabelSeenEarly, at.saturating_add(1_000_000), at);
         let visible = assertions.partition_point(|it| it.observed <= at);
         visible
             .checked_sub(1)

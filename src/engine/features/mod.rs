@@ -18,7 +18,7 @@ mod texts;
 
 use std::collections::BTreeMap;
 
-pub use crate::engine::features::state::{Error, FeatureState};
+pub use crate::engine::features::state::{Error, FeatureState, SnapshotError};
 
 use crate::contracts::decision::Value;
 use crate::contracts::feature_set::{Entity, ValueType};

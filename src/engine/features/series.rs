@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::engine::features::ids::{EventIds, EventRef};
 use crate::engine::features::labels::Labels;
 use crate::engine::features::{Accumulator, Group, Window};
+use crate::planted;
 
 /// `(t, event_id)`: the order of records.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +89,7 @@ impl Series {
         LEAD + group.columns.len()
     }
 
-    fn len(&self, group: &Group) -> usize {
+    pub(crate) fn len(&self, group: &Group) -> usize {
         self.words.len() / Series::stride(group)
     }
 
@@ -104,7 +105,12 @@ impl Series {
         (self.words[nth * Series::stride(group) + 1] >> 32) as u32
     }
 
-    fn column(&self, group: &Group, nth: usize, column: usize) -> Option<i64> {
+    /// Time and event of an entry.
+    pub(crate) fn at(&self, group: &Group, nth: usize) -> (i64, EventRef) {
+        (self.ts(group, nth), self.event(group, nth))
+    }
+
+    pub(crate) fn column(&self, group: &Group, nth: usize, column: usize) -> Option<i64> {
         let start = nth * Series::stride(group);
         let is_there = self.words[start + 1] & (1 << column) != 0;
         is_there.then(|| self.words[start + LEAD + column])
@@ -112,7 +118,8 @@ impl Series {
 
     fn order(&self, group: &Group, ids: &EventIds, nth: usize, at: Position<'_>) -> Ordering {
         let by_time = self.ts(group, nth).cmp(&at.ts);
-        by_time.then_with(|| ids.get(self.event(group, nth)).cmp(at.event_id))
+        let by_id = || ids.get(self.event(group, nth)).cmp(at.event_id);
+        by_time.then_with(|| planted!(TieOrder, by_id().reverse(), by_id()))
     }
 
     /// Where the position stands or would stand.
@@ -215,7 +222,13 @@ impl Series {
             .ts
             .saturating_sub(window.delay)
             .saturating_sub(window.length);
-        let lo = self.seek(group, old.lo, |series, it| series.ts(group, it) <= lower);
+        let lo = self.seek(group, old.lo, |series, it| {
+            planted!(
+                WindowOffByOne,
+                series.ts(group, it) < lower,
+                series.ts(group, it) <= lower
+            )
+        });
         let upper = at.ts.saturating_sub(window.delay);
         let hi = self.seek(group, old.hi, |series, it| match window.delay {
             0 => match series.order(group, ids, it, at) {

@@ -1,6 +1,10 @@
 //! The state of one feature set over one run: takes records and labels in any order, and computes
 //! the features of an event as if all records had been there from the start.
 
+mod snapshot;
+
+pub use snapshot::SnapshotError;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -409,10 +413,14 @@ fn key_of(group: &Group, event: &EventRecord, key: &mut Vec<u8>) -> bool {
         let Some(part) = event.entity(*entity) else {
             return false;
         };
-        key.extend_from_slice(&part.len().to_le_bytes());
-        key.extend_from_slice(part.as_bytes());
+        write_part(part, key);
     }
     true
+}
+
+fn write_part(part: &str, key: &mut Vec<u8>) {
+    key.extend_from_slice(&part.len().to_le_bytes());
+    key.extend_from_slice(part.as_bytes());
 }
 
 fn columns_of(group: &Group, event: &EventRecord, texts: &mut Texts) -> [Option<i64>; COLUMNS_MAX] {

@@ -31,12 +31,20 @@ impl Texts {
             Cell::Float(value) => write!(self.scratch, "f{value}"),
         };
         written.expect("a String takes every write");
-        if let Some(number) = self.numbers.get(self.scratch.as_str()) {
+        let scratch = std::mem::take(&mut self.scratch);
+        let number = self.hold_text(&scratch);
+        self.scratch = scratch;
+        number
+    }
+
+    /// The number of a text as [`Texts::sorted`] gives it: type and value. Adds a reference.
+    pub(crate) fn hold_text(&mut self, text: &str) -> i64 {
+        if let Some(number) = self.numbers.get(text) {
             let slot = self.slots[*number as usize].as_mut();
             slot.expect("a numbered text has its slot").n_refs += 1;
             return i64::from(*number);
         }
-        let text: Arc<str> = self.scratch.as_str().into();
+        let text: Arc<str> = text.into();
         let slot = Some(Slot {
             text: text.clone(),
             n_refs: 1,
@@ -53,6 +61,14 @@ impl Texts {
         };
         self.numbers.insert(text, number);
         i64::from(number)
+    }
+
+    /// Every text with its number, in order of the texts.
+    pub(crate) fn sorted(&self) -> Vec<(&str, i64)> {
+        let numbers = self.numbers.iter();
+        let mut texts: Vec<_> = numbers.map(|it| (&**it.0, i64::from(*it.1))).collect();
+        texts.sort_unstable();
+        texts
     }
 
     /// Gives one reference back.

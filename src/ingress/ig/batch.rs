@@ -16,6 +16,7 @@ use crate::domain::time::Time;
 use crate::domain::vocabulary::{EventClass, Stream};
 use crate::ingress::ig::runs::Run;
 use crate::ingress::ig::validate::Fault;
+use crate::planted;
 use crate::substrate::db::Day;
 
 /// One parsed, tokenised, validated and hashed event.
@@ -103,7 +104,15 @@ impl Batch {
                     firsts.push(First { at, item });
                 }
                 Fitness::Unfit(fault) if fault.is_of_time() => late_keys.push(event.key),
-                Fitness::Fit { .. } | Fitness::Unfit(_) => {}
+                Fitness::Fit { .. } => planted!(
+                    FirstPayloadOverwritten,
+                    firsts
+                        .iter_mut()
+                        .filter(|first| events[first.at].key == event.key)
+                        .for_each(|first| first.at = at),
+                    ()
+                ),
+                Fitness::Unfit(_) => {}
             }
         }
         firsts.sort_unstable_by_key(|it| events[it.at].key);

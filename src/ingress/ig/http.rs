@@ -3,40 +3,51 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use tokio::time::Instant;
 
 use crate::contracts::code::Code;
-use crate::contracts::problem::{self, Problem};
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::vocabulary::IngestResult;
-use crate::ingress::ig::body;
 use crate::ingress::ig::error::Error;
 use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
+use crate::ingress::ig::wait::{self, Patience};
+use crate::ingress::ig::{body, doc};
+use crate::substrate::http::{Api, problem};
 
 /// A verdict with its receipt is about this long.
 pub(super) const VERDICT_BYTES: usize = 900;
 
-pub(super) fn router(ig: Arc<Ig>) -> Router {
-    Router::new()
-        .route("/v1/events", post(events))
-        .route("/v1/receipts/{run}/{class}/{event_id}", get(receipt))
-        .with_state(ig)
+/// The routes of the gate.
+#[must_use]
+pub fn api() -> Api<Arc<Ig>> {
+    Api::new()
+        .post("/v1/events", post(events), doc::events())
+        .get(
+            "/v1/receipts/{run}/{class}/{event_id}",
+            get(receipt),
+            doc::receipt(),
+        )
 }
 
-async fn events(State(ig): State<Arc<Ig>>, headers: HeaderMap, body: Body) -> Response {
-    match answer(&ig, &headers, body).await {
-        Ok(results) => {
+async fn events(
+    State(ig): State<Arc<Ig>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match answer(&ig, query.as_deref(), &headers, body).await {
+        Ok((results, is_decided)) => {
             let in_flight = |it: &Verdict| it.result == IngestResult::PublishInFlight;
-            let status = match results.iter().any(in_flight) {
+            let status = match results.iter().any(in_flight) || !is_decided {
                 true => StatusCode::ACCEPTED,
                 false => StatusCode::OK,
             };
@@ -47,11 +58,23 @@ async fn events(State(ig): State<Arc<Ig>>, headers: HeaderMap, body: Body) -> Re
     }
 }
 
-async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>, Box<Response>> {
+/// The verdicts, and whether every decision that was waited for is in them.
+async fn answer(
+    ig: &Ig,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Vec<Verdict>, bool), Box<Response>> {
     if ig.stopping.is_cancelled() {
         return Err(overloaded(ig, StatusCode::SERVICE_UNAVAILABLE));
     }
+    let at_most =
+        wait::asked(query, &ig.options).map_err(|cause| refuse(400, Code::QueryInvalid, cause))?;
     let (body, room) = read_body(ig, headers, body).await?;
+    let patience = at_most.map(|at_most| Patience {
+        at_most,
+        until: Instant::now() + at_most,
+    });
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
     let items = body::split(content_type, &body)
@@ -61,11 +84,22 @@ async fn answer(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<Vec<Verdict>
         let detail = format!("{} events; events_per_request_max is {limit}", items.len());
         return Err(refuse(413, Code::BodyTooLarge, detail));
     }
-    let verdicts = ig.receive(&body, items, room).await;
-    verdicts.map_err(|refused| match refused {
+    let answer = ig.receive(&body, items, room, patience).await;
+    let mut answer = answer.map_err(|refused| match refused {
         NoVerdicts::Overloaded => overloaded(ig, StatusCode::TOO_MANY_REQUESTS),
+        NoVerdicts::TooManyWait => {
+            let detail = "too many wait for decisions; nothing was admitted";
+            busy(ig, StatusCode::TOO_MANY_REQUESTS, detail)
+        }
         NoVerdicts::Failed(error) => failed(ig, &error),
-    })
+    })?;
+    // Who waits holds verdicts, not what was sent.
+    drop(body);
+    let is_decided = match answer.waiting {
+        Some(waiting) => waiting.finish(&mut answer.verdicts).await,
+        None => true,
+    };
+    Ok((answer.verdicts, is_decided))
 }
 
 /// How long the rest of a refused body is read.
@@ -119,7 +153,7 @@ async fn read_body(
 /// Reads and drops what is still coming, within limits: a sender that is cut off while it writes
 /// sees a reset connection instead of the answer.
 async fn discard(chunks: &mut BodyDataStream, bytes_max: usize) {
-    let until = tokio::time::Instant::now() + DISCARD_MAX;
+    let until = Instant::now() + DISCARD_MAX;
     let mut n_bytes = 0;
     while n_bytes < bytes_max {
         match tokio::time::timeout_at(until, chunks.next()).await {
@@ -163,11 +197,7 @@ fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Resp
 }
 
 fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
-    let body =
-        serde_json::to_vec(&Problem::new(status, code, detail)).expect("a problem is plain JSON");
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let content_type = [(header::CONTENT_TYPE, problem::CONTENT_TYPE)];
-    Box::new((status, content_type, body).into_response())
+    Box::new(problem(status, code, detail))
 }
 
 fn overloaded(ig: &Ig, status: StatusCode) -> Box<Response> {
@@ -175,6 +205,10 @@ fn overloaded(ig: &Ig, status: StatusCode) -> Box<Response> {
         StatusCode::SERVICE_UNAVAILABLE => "the gate is stopping",
         _ => "the gate's queue is full or too slow",
     };
+    busy(ig, status, detail)
+}
+
+fn busy(ig: &Ig, status: StatusCode, detail: &str) -> Box<Response> {
     let mut response = refuse(status.as_u16(), Code::Overloaded, detail.to_owned());
     let after = HeaderValue::from(ig.options.retry_after_s);
     response.headers_mut().insert(header::RETRY_AFTER, after);

@@ -7,6 +7,7 @@
 
 mod batch;
 mod body;
+mod doc;
 mod error;
 mod http;
 mod item;
@@ -16,6 +17,7 @@ mod quarantine;
 mod queue;
 mod receipts;
 mod receive;
+mod requeue;
 mod resolver;
 mod role;
 mod runs;
@@ -24,7 +26,10 @@ mod store;
 mod terminal;
 mod tokenise;
 mod validate;
+mod wait;
 
 pub use error::Error;
+pub use http::api;
 pub use quarantine::{Quarantined, quarantine_list, quarantine_show};
+pub use requeue::{Requeued, never_requeued, requeued, requeues};
 pub use role::{Ig, Options};

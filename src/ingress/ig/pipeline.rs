@@ -21,6 +21,7 @@ use crate::ingress::ig::settled::{Admitted, admitted};
 use crate::ingress::ig::store::{self, Admitter, Attempt, Kept};
 use crate::ingress::ig::terminal::{self, Published};
 use crate::ingress::ig::{batch, quarantine};
+use crate::planted;
 use crate::substrate::db::Day;
 
 const INSERT_AMBIGUOUS: &str = include_str!("sql/insert_ambiguous.sql");
@@ -71,6 +72,11 @@ pub(super) async fn admit(
             return;
         };
         let batch = Batch::new(batch_id, last_at, events);
+        planted!(
+            AcknowledgeBeforeCommit,
+            tokio::time::sleep(Duration::from_millis(500)).await,
+            ()
+        );
         let Some((decisions, inflight, epoch)) = admit_batch(&ig, &batch).await else {
             return;
         };

@@ -14,7 +14,7 @@ use crate::contracts::code::Code;
 use crate::contracts::envelope::Envelope;
 use crate::contracts::verdict::Verdict;
 use crate::domain::digest::{Digest, Tagged};
-use crate::domain::ids::{EventId, PlatformRunId};
+use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
 use crate::domain::keys::EventKey;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{EventClass, IngestResult};
@@ -26,11 +26,15 @@ use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::runs::Run;
 use crate::ingress::ig::settled::Admitted;
 use crate::ingress::ig::validate;
+use crate::ingress::ig::wait::{Patience, Waiting};
+use crate::planted;
 
 /// Why a readable body gets no verdicts.
 #[derive(Debug)]
 pub(super) enum NoVerdicts {
     Overloaded,
+    /// Too many wait for decisions; nothing was admitted.
+    TooManyWait,
     Failed(Error),
 }
 
@@ -59,6 +63,12 @@ struct Asked {
     payload_hash: Digest,
 }
 
+/// What came of a body: its verdicts, and the decisions that are still to be waited for.
+pub(super) struct Answer {
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) waiting: Option<Waiting>,
+}
+
 impl Ig {
     /// One verdict an item, in order.
     pub(super) async fn receive(
@@ -66,7 +76,8 @@ impl Ig {
         body: &Bytes,
         items: Vec<Range<usize>>,
         mut room: Room,
-    ) -> Result<Vec<Verdict>, NoVerdicts> {
+        patience: Option<Patience>,
+    ) -> Result<Answer, NoVerdicts> {
         let deadline = Instant::now() + Duration::from_millis(self.options.request_ms_max);
         self.queue.take_events(&mut room, items.len())?;
         let mut verdicts: Vec<Option<Verdict>> = vec![None; items.len()];
@@ -116,13 +127,34 @@ impl Ig {
             });
             events.push(event);
         }
+        let waiting = patience.map(|patience| self.begin_wait(&asked, patience));
+        let waiting = waiting.transpose()?;
         if !events.is_empty() {
+            planted!(
+                AcknowledgeBeforeCommit,
+                return self.acknowledge(&asked, events, room),
+                ()
+            );
             let decisions = self.queue_and_wait(events, room, deadline).await?;
             for (asked, decision) in asked.iter().zip(decisions) {
                 verdicts[asked.at] = Some(self.verdict(asked, decision, deadline).await?);
             }
         }
-        Ok(verdicts.into_iter().flatten().collect())
+        let verdicts = verdicts.into_iter().flatten().collect();
+        Ok(Answer { verdicts, waiting })
+    }
+
+    /// Only traffic is decided, so only traffic is waited for.
+    fn begin_wait(&self, asked: &[Asked], patience: Patience) -> Result<Waiting, NoVerdicts> {
+        let mut places: BTreeMap<DecisionId, Vec<usize>> = BTreeMap::new();
+        for asked in asked {
+            if let Some(class @ EventClass::Traffic) = asked.class {
+                let id = DecisionId::of(&asked.run.id, class, &asked.event_id);
+                places.entry(id).or_default().push(asked.at);
+            }
+        }
+        let waiting = self.waits.begin(places, patience);
+        waiting.map_err(|Full| NoVerdicts::TooManyWait)
     }
 
     fn parse(&self, raw: &[u8]) -> Result<Envelope, Refusal> {
@@ -156,7 +188,11 @@ impl Ig {
             detail: cause.to_string(),
             event_id: Some(envelope.event_id.to_string()),
         };
-        let payload_hash = envelope.payload_hash().map_err(unhashed)?;
+        let payload_hash = planted!(
+            HashOfUnparsedBytes,
+            crate::domain::digest::Digest::of_bytes(&raw),
+            envelope.payload_hash().map_err(unhashed)?
+        );
         // What was sent is published as it was sent, unless it may not.
         let is_changed = envelope.pii.take().is_some() || is_changed;
         let body = match is_changed {
@@ -212,6 +248,33 @@ impl Ig {
         }
     }
 
+    #[cfg(feature = "planted-bugs")]
+    fn acknowledge(
+        &self,
+        asked: &[Asked],
+        events: Vec<Received>,
+        room: Room,
+    ) -> Result<Answer, NoVerdicts> {
+        let answer = oneshot::channel().0;
+        self.queue.send(Job {
+            events,
+            room,
+            answer,
+        })?;
+        let admitted = asked.iter().map(|asked| Verdict {
+            result: IngestResult::Admitted,
+            event_id: Some(asked.event_id.to_string()),
+            code: None,
+            detail: None,
+            receipt: None,
+            decision: None,
+        });
+        Ok(Answer {
+            verdicts: admitted.collect(),
+            waiting: None,
+        })
+    }
+
     async fn verdict(
         &self,
         asked: &Asked,
@@ -228,6 +291,7 @@ impl Ig {
                     code: Some(fault.code),
                     detail: Some(fault.detail),
                     receipt: None,
+                    decision: None,
                 });
             }
         };
@@ -264,6 +328,7 @@ impl Ig {
             code: None,
             detail: None,
             receipt,
+            decision: None,
         })
     }
 
@@ -311,5 +376,6 @@ fn rejected(refusal: Refusal) -> Verdict {
         code: Some(refusal.code),
         detail: Some(refusal.detail),
         receipt: None,
+        decision: None,
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::contracts::decision_notice::DecisionWaiter;
 use crate::contracts::groups;
 use crate::domain::ids::PlatformRunId;
 use crate::governance::counters::Counter;
@@ -18,6 +19,7 @@ use crate::ingress::ig::runs::Runs;
 use crate::ingress::ig::settled::{Admitted, Batches};
 use crate::ingress::ig::tokenise::Tokeniser;
 use crate::ingress::ig::validate::Schemas;
+use crate::ingress::ig::wait::Waits;
 use crate::ingress::ig::{http, pipeline, receipts, resolver};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{self, LEASE_MS, Lease, LeaseKey};
@@ -60,6 +62,11 @@ pub struct Options {
     /// How long a request waits for its verdicts before it is told `PUBLISH_IN_FLIGHT`.
     pub request_ms_max: u64,
     pub retry_after_s: u32,
+    /// How long `?wait=decision` waits where the request does not say, and at most.
+    pub decision_wait_ms: u64,
+    pub decision_wait_ms_max: u64,
+    /// Events whose decisions are waited for, over all requests.
+    pub decision_waits_max: usize,
     pub dedupe_horizon_days: u32,
     /// How far a live event may be ahead of the gate's clock.
     pub future_tolerance_ms: u64,
@@ -92,6 +99,9 @@ impl Default for Options {
             batch_bytes_max: 8 << 20,
             request_ms_max: 10_000,
             retry_after_s: 1,
+            decision_wait_ms: 5_000,
+            decision_wait_ms_max: 30_000,
+            decision_waits_max: 4_096,
             dedupe_horizon_days: 30,
             future_tolerance_ms: 300_000,
             takeover_wait_ms: 0,
@@ -131,6 +141,10 @@ impl Options {
                 "queue_bytes_max must be below 4 GiB",
             ),
             (
+                self.decision_wait_ms <= self.decision_wait_ms_max,
+                "decision_wait_ms must not pass decision_wait_ms_max",
+            ),
+            (
                 0 < self.batch_events_max && 0 < self.dedupe_horizon_days,
                 "batch_events_max and dedupe_horizon_days must not be 0",
             ),
@@ -152,6 +166,7 @@ pub struct Ig {
     pub(super) runs: Runs,
     pub(super) queue: Queue,
     pub(super) batches: Batches,
+    pub(super) waits: Waits,
     pub(super) receipts: receipts::Pending,
     pub(super) partitions: Partitions,
     pub(super) resolve_now: Notify,
@@ -184,6 +199,7 @@ impl Ig {
         ground: Ground,
         entropy: Arc<dyn Entropy>,
         token_key: [u8; 32],
+        decisions: Arc<dyn DecisionWaiter>,
     ) -> Result<Arc<Ig>, Error> {
         options.check()?;
         let mut ground = ground.acting_as("svc:ig");
@@ -193,6 +209,7 @@ impl Ig {
         Ok(Arc::new(Ig {
             queue: Queue::new(options.queue_bytes_max, options.queue_events_max),
             batches: Batches::new(options.recent_events_max),
+            waits: Waits::new(decisions, options.decision_waits_max),
             receipts: receipts::Pending::default(),
             options,
             ground,
@@ -244,13 +261,18 @@ impl Ig {
 
     /// The routes, below the process's own.
     pub fn router(self: &Arc<Self>) -> axum::Router {
-        http::router(self.clone())
+        http::api().with_state(self.clone())
     }
 
     /// Whether the gate holds its lease and takes events.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.held.borrow().is_some() && !self.stopping.is_cancelled()
+    }
+
+    /// Has the resolver look at open batches now, and not when its time comes.
+    pub fn resolve_now(&self) {
+        self.resolve_now.notify_one();
     }
 
     /// The epoch in hand, waiting for it; `None` when the gate gives up.

@@ -4,8 +4,8 @@
 use serde_saphyr::{Location, Spanned};
 
 use crate::contracts::mapping::{
-    Amount, EntitiesMap, LinkMap, Mapping, Moment, MomentFormat, Part, TRUTH_SOURCE, TruthMap,
-    Value,
+    Amount, Earlier, EntitiesMap, LinkMap, Mapping, Moment, MomentFormat, Part, TRUTH_SOURCE,
+    TruthMap, Value,
 };
 use crate::domain::vocabulary::LabelType;
 use crate::ingress::world::cell::Kind;
@@ -65,6 +65,7 @@ pub(crate) struct Truths {
     pub(crate) label_type: LabelType,
     pub(crate) value: Field,
     pub(crate) observed: Observed,
+    pub(crate) earlier: Earlier,
     pub(crate) source: String,
     pub(crate) scenario: Option<Field>,
 }
@@ -314,6 +315,7 @@ impl<'b> Binder<'b> {
             label_type,
             value: self.field(&map.value, Check::Label(label_type)),
             observed,
+            earlier: map.earlier,
             source: source.unwrap_or_else(|| TRUTH_SOURCE.to_owned()),
             scenario: self.optional(&map.scenario, Check::Name),
         }

@@ -19,6 +19,7 @@ mod codec;
 mod error;
 mod event;
 mod field;
+mod lookup;
 mod materialise;
 mod moment;
 mod order;
@@ -26,7 +27,6 @@ mod plan;
 pub mod portrait;
 mod reader;
 mod row;
-pub mod sample;
 pub mod scenario;
 mod table;
 #[cfg(test)]

@@ -3,10 +3,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_saphyr::Spanned;
 
 use crate::contracts::mapping::Mapping;
 use crate::domain::ids::ManifestFingerprint;
-use crate::ingress::world::error::{Error, Text};
+use crate::ingress::world::error::{Diagnostic, Error, Text, suggest};
+use crate::ingress::world::lookup::Lookup;
 use crate::ingress::world::table::File;
 use crate::ingress::world::yaml;
 
@@ -92,6 +96,12 @@ impl Plan {
     pub(crate) fn load(&self) -> Result<Loaded, Error> {
         let source = &self.mapping.source;
         let is_file = self.dataset.is_file();
+        if !self.dataset.exists() {
+            return Err(Error::File {
+                path: self.dataset.display().to_string(),
+                source: std::io::ErrorKind::NotFound.into(),
+            });
+        }
         if is_file && 1 < source.files.len() {
             let at = source.files[1].referenced;
             let message = "the mapping reads several source files: give the dataset's directory";
@@ -124,10 +134,21 @@ impl Plan {
                 link.csv.as_ref(),
             )?);
         }
+        let mut lookups = Vec::new();
+        for lookup in &source.lookups {
+            let path = directory.join(&lookup.file.value);
+            lookups.push(File::open(
+                &lookup.file.value,
+                &path,
+                lookup.format,
+                lookup.csv.as_ref(),
+            )?);
+        }
         // The names are the mapping's, so a dataset that was moved is the same dataset.
         let listed: Vec<_> = payments
             .iter()
             .chain(&links)
+            .chain(&lookups)
             .map(|it| (it.name.clone(), it.digest))
             .collect();
         let digest = Mapping::digest(&self.mapping_text).to_string();
@@ -136,8 +157,46 @@ impl Plan {
             manifest_fingerprint: ManifestFingerprint::of_world(
                 &digest, None, None, &listed, &selection,
             ),
-            payments,
+            payments: self.joined(payments, &lookups)?,
             links,
+        })
+    }
+
+    /// The payments' files with the columns that the lookups bring.
+    fn joined(&self, payments: Vec<File>, lookups: &[File]) -> Result<Vec<File>, Error> {
+        let maps = &self.mapping.source.lookups;
+        let mut faults = Vec::new();
+        for (map, file) in maps.iter().zip(lookups) {
+            faults.extend(self.missing(&map.key, file));
+            faults.extend(
+                payments
+                    .iter()
+                    .filter_map(|it| self.missing(&map.column, it)),
+            );
+        }
+        if !faults.is_empty() {
+            return Err(Error::Mapping(faults));
+        }
+        let mut joined = payments;
+        for (map, file) in maps.iter().zip(lookups) {
+            let (column, key) = (&map.column.value, &map.key.value);
+            let line = map.key.referenced.line();
+            let lookup = Arc::new(Lookup::read(&map.name.value, file, column, key, line)?);
+            let with = |file: File| file.with(lookup.clone());
+            joined = joined.into_iter().map(with).collect();
+        }
+        Ok(joined)
+    }
+
+    fn missing(&self, column: &Spanned<String>, file: &File) -> Option<Diagnostic> {
+        let names = || file.schema.fields().iter().map(|it| it.name().as_str());
+        if names().any(|name| *name == column.value) {
+            return None;
+        }
+        let message = format!("`{}` has no column `{}`", file.name, column.value);
+        Some(Diagnostic {
+            suggestion: suggest(&column.value, names()),
+            ..self.text().diagnostic(column.referenced, message)
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::contracts::mapping::Earlier;
 use crate::contracts::payload::AttributeValue;
 use crate::contracts::world::{Arrival, Entities, Payment};
 use crate::domain::ids::EventId;
@@ -179,8 +180,12 @@ impl Truths {
             Observed::At(when) if batch.cell(when.at, row) == Cell::Null => return Ok(None),
             Observed::At(when) => when.read(batch, row)?,
         };
+        let observed_time = match self.earlier {
+            Earlier::AtPayment => observed_time.max(ts_utc),
+            Earlier::Refused => observed_time,
+        };
         if observed_time < ts_utc {
-            let message = "truth is observed before its payment";
+            let message = "truth is observed before its payment; earlier: at_payment takes it";
             return Err(self.value.fault("an earlier time".to_owned(), message));
         }
         let scenario = optional(self.scenario.as_ref(), batch, row)?;

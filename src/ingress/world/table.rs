@@ -18,6 +18,7 @@ use crate::contracts::mapping::{Csv, FileFormat};
 use crate::domain::digest::Digest;
 use crate::ingress::world::cell::{Cell, Column};
 use crate::ingress::world::error::Error;
+use crate::ingress::world::lookup::{self, Lookup};
 
 const BATCH_ROWS: usize = 16_384;
 
@@ -29,9 +30,14 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub(crate) struct File {
     pub(crate) name: String,
     pub(crate) digest: Digest,
+    /// Every column that a mapping may name.
     pub(crate) schema: SchemaRef,
+    /// Those that stand in the file itself.
+    own: SchemaRef,
     form: Form,
     bytes: Bytes,
+    /// Files whose columns join the rows of this one.
+    lookups: Vec<Arc<Lookup>>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,18 +73,41 @@ impl File {
         Ok(File {
             name: name.to_owned(),
             digest,
+            own: schema.clone(),
             schema,
             form,
             bytes,
+            lookups: Vec::new(),
         })
     }
 
+    /// The file with the columns that a lookup brings.
+    pub(crate) fn with(mut self, lookup: Arc<Lookup>) -> File {
+        let fields = self.schema.fields().iter().chain(lookup.fields());
+        self.schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
+        self.lookups.push(lookup);
+        self
+    }
+
     /// The batches with the columns `names`, in this order.
-    fn read(&self, names: &[String]) -> Result<Vec<RecordBatch>, Error> {
+    pub(crate) fn read(&self, names: &[String]) -> Result<Vec<RecordBatch>, Error> {
+        if self.lookups.is_empty() {
+            return self.read_own(names);
+        }
+        let own = names.iter().filter(|it| !lookup::brings(&self.lookups, it));
+        let keys = self.lookups.iter().map(|it| &it.column);
+        let own: BTreeSet<String> = own.chain(keys).cloned().collect();
+        let batches = self.read_own(&own.into_iter().collect::<Vec<_>>())?;
+        let widen = |batch: &RecordBatch| lookup::widen(batch, names, &self.lookups);
+        let wide: Result<Vec<RecordBatch>, ArrowError> = batches.iter().map(widen).collect();
+        wide.map_err(|cause| self.broken(&cause))
+    }
+
+    fn read_own(&self, names: &[String]) -> Result<Vec<RecordBatch>, Error> {
         let broken = |cause: ArrowError| self.broken(&cause);
         let mut at = Vec::new();
         for name in names {
-            at.push(self.schema.index_of(name).map_err(broken)?);
+            at.push(self.own.index_of(name).map_err(broken)?);
         }
         // Readers deliver projected columns in file order.
         let wanted: BTreeSet<usize> = at.iter().copied().collect();
@@ -95,7 +124,7 @@ impl File {
                     .collect()
             }
             Form::Csv(format) => {
-                let builder = ReaderBuilder::new(self.schema.clone()).with_format(format.clone());
+                let builder = ReaderBuilder::new(self.own.clone()).with_format(format.clone());
                 let builder = builder
                     .with_batch_size(BATCH_ROWS)
                     .with_projection(sorted.clone());
@@ -113,7 +142,7 @@ impl File {
         projected.map_err(broken)
     }
 
-    fn broken(&self, cause: &dyn std::fmt::Display) -> Error {
+    pub(crate) fn broken(&self, cause: &dyn std::fmt::Display) -> Error {
         let format = match self.form {
             Form::Parquet => "Parquet file",
             Form::Csv(_) => "CSV file",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_saphyr::{Error as Yaml, Location, Spanned};
 
-use crate::contracts::mapping::{Csv, EntitiesMap, Mapping, Moment, Value};
+use crate::contracts::mapping::{Csv, Earlier, EntitiesMap, LookupMap, Mapping, Moment, Value};
 use crate::ingress::world::error::{Diagnostic, Text, suggest};
 use crate::ingress::world::moment;
 
@@ -85,8 +85,10 @@ fn check(mapping: &Mapping, report: Report<'_>) {
     for file in mapping.source.files.iter().chain(links) {
         check_file(file, &mut names, report);
     }
+    check_lookups(&mapping.source.lookups, report);
     let csvs = mapping.links.iter().map(|it| &it.csv);
-    for csv in csvs.chain([&mapping.source.csv]).flatten() {
+    let lookups = mapping.source.lookups.iter().map(|it| &it.csv);
+    for csv in csvs.chain(lookups).chain([&mapping.source.csv]).flatten() {
         check_csv(csv, report);
     }
     check_arrival(mapping, report);
@@ -98,6 +100,9 @@ fn check(mapping: &Mapping, report: Report<'_>) {
         }
         if let Some(moment) = &truth.observed_at {
             check_moment(moment, report);
+        } else if truth.earlier != Earlier::Refused {
+            let message = "earlier: at_payment goes with observed_at";
+            report(at, message.to_owned());
         }
         let named =
             |it: &str| (1..=128).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_graphic());
@@ -123,6 +128,23 @@ fn check(mapping: &Mapping, report: Report<'_>) {
         if entities(&link.entities.value).count() < 2 {
             let message = "a link joins at least two entities".to_owned();
             report(link.entities.referenced, message);
+        }
+    }
+}
+
+fn check_lookups(lookups: &[LookupMap], report: Report<'_>) {
+    let (mut names, mut files) = (BTreeSet::new(), BTreeSet::new());
+    for lookup in lookups {
+        check_file(&lookup.file, &mut files, report);
+        let name = &lookup.name;
+        let legal = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
+        if !(1..=32).contains(&name.value.len()) || !name.value.bytes().all(legal) {
+            let message = "a lookup's name is 1 to 32 of a-z 0-9 _";
+            report(name.referenced, message.to_owned());
+        }
+        if !names.insert(&name.value) {
+            let message = format!("two lookups are named `{}`", name.value);
+            report(name.referenced, message);
         }
     }
 }

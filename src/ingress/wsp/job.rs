@@ -225,7 +225,11 @@ impl Streamer<'_> {
                 }
                 if self.is_period_over(&mut period_end, arrival.ts_utc) {
                     self.send_rest(lanes, &mut waiting).await?;
-                    self.pass(lanes).await?;
+                    self.pass(lanes, stop).await?;
+                    // The next period begins when this one has been passed, and not otherwise.
+                    if stop.is_cancelled() {
+                        return Ok(());
+                    }
                 }
                 if pace.is_ahead(arrival.ts_utc) {
                     self.send_rest(lanes, &mut waiting).await?;
@@ -241,7 +245,7 @@ impl Streamer<'_> {
         }
         self.send_rest(lanes, &mut waiting).await?;
         if self.options.lockstep.is_some() {
-            self.pass(lanes).await?;
+            self.pass(lanes, stop).await?;
         }
         Ok(())
     }
@@ -325,11 +329,18 @@ impl Streamer<'_> {
         is_over
     }
 
-    /// Waits until every group has passed everything that was sent.
-    async fn pass(&mut self, lanes: &mut Lanes) -> Result<(), Error> {
+    /// Waits until every group has passed everything that was sent, or until stopped.
+    async fn pass(&mut self, lanes: &mut Lanes, stop: &CancellationToken) -> Result<(), Error> {
         while self.in_flight > 0 {
             self.absorb(lanes).await?;
         }
+        tokio::select! {
+            passed = self.passed() => passed,
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+
+    async fn passed(&self) -> Result<(), Error> {
         let run = self.ready.pins.platform_run_id;
         let begun = Instant::now();
         let mut pause = Duration::from_millis(5);

@@ -2,24 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::contracts::code::Code;
 use crate::contracts::decision::{DecisionBody, DecisionEvidence, RuleResult};
-use crate::contracts::problem::{CONTENT_TYPE, Problem};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
-use crate::rtdl::audit::Error;
 use crate::rtdl::audit::store::{self, StoredDecision};
+use crate::rtdl::audit::{Error, doc};
 use crate::runtime::ground::Ground;
+use crate::substrate::http::{Api, problem};
 
 /// A decision as the API gives it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DecisionView {
     pub seq: i64,
     pub link: Digest,
@@ -30,7 +29,7 @@ pub struct DecisionView {
 }
 
 /// The reasons of a decision, for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Explanation {
     pub decision_id: DecisionId,
     pub outcome: String,
@@ -41,11 +40,15 @@ pub struct Explanation {
 }
 
 /// The routes of the decision log.
-pub fn router(ground: Ground) -> Router {
-    Router::new()
-        .route("/v1/decisions/{decision_id}", get(show))
-        .route("/v1/decisions/{decision_id}/explain", get(explain))
-        .with_state(Arc::new(ground))
+#[must_use]
+pub fn api() -> Api<Arc<Ground>> {
+    Api::new()
+        .get("/v1/decisions/{decision_id}", get(show), doc::show())
+        .get(
+            "/v1/decisions/{decision_id}/explain",
+            get(explain),
+            doc::explain(),
+        )
 }
 
 async fn show(State(ground): State<Arc<Ground>>, Path(id): Path<String>) -> Response {
@@ -120,10 +123,4 @@ fn explanation(decision: DecisionView) -> Explanation {
         missing,
         decision,
     }
-}
-
-fn problem(status: u16, code: Code, detail: String) -> Response {
-    let body = serde_json::to_vec(&Problem::new(status, code, detail)).unwrap_or_default();
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
 }

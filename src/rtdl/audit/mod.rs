@@ -6,6 +6,7 @@
 
 mod chain;
 mod diff;
+mod doc;
 mod error;
 pub mod http;
 mod replay;

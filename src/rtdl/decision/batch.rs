@@ -15,6 +15,7 @@ use crate::domain::vocabulary::{Outcome, Posture};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::decide::{ENGINE_REV, decide};
 use crate::engine::event::EventRecord;
+use crate::planted;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::state::RunState;
@@ -66,7 +67,11 @@ impl Deciding<'_> {
             cause,
         };
         let applied = state.features.apply_event(&pending.event);
-        applied.map_err(|cause| refused(cause.to_string()))?;
+        planted!(
+            SecondDecisionOnRepeat,
+            drop(applied),
+            applied.map_err(|cause| refused(cause.to_string()))?
+        );
         let features = state.features.compute(&pending.event);
         let posture = Posture::Normal;
         let body = decide(

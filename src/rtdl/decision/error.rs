@@ -1,7 +1,7 @@
 //! What ends a decision worker.
 
 use crate::domain::ids::PlatformRunId;
-use crate::runtime::{consumer, lease};
+use crate::runtime::{archive, consumer, lease};
 use crate::substrate::{bus, db};
 
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,15 @@ pub enum Error {
     Bus(#[from] bus::Error),
     #[error("the stored position of {run} cannot be read: {cause}")]
     Position { run: PlatformRunId, cause: String },
+    #[error("reading the past of a run from the archive")]
+    Archive(#[source] Box<archive::Error>),
+    /// L8: fewer means that something is gone, more that something came twice.
+    #[error("of {run} {n_met} events were found, {decided} are decided")]
+    Past {
+        run: PlatformRunId,
+        n_met: usize,
+        decided: i64,
+    },
     /// L8: a frame that does not parse, a body without a canonical form. Refused, nothing lost.
     #[error("deciding `{event_id}`: {cause}")]
     Decide { event_id: String, cause: String },

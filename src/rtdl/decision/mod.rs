@@ -5,15 +5,18 @@
 //! One worker a run, under one lease a run: fence, basis and chain fence are one row.
 //!
 //! **Invariant:** a worker's memory is a function of the log up to its committed position; when in
-//! doubt it is thrown away and rebuilt.
+//! doubt it is thrown away and restored: the newest snapshot that fits, and what came after it.
 
 mod batch;
 mod error;
 mod frames;
 mod looks;
+mod restore;
 mod role;
+mod snapshot;
 mod state;
 mod store;
+mod told;
 mod watermark;
 mod worker;
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::contracts::decision_notice::DecisionWaiter;
 use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
@@ -19,8 +20,9 @@ use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::looks::{Looked, Looks};
-use crate::rtdl::decision::store;
+use crate::rtdl::decision::told::{Told, Waiter};
 use crate::rtdl::decision::worker::Worker;
+use crate::rtdl::decision::{snapshot, store};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
@@ -38,6 +40,8 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// How long a decision waits for context, from its admission.
     pub join_wait_ms: u64,
+    /// Of so many decisions the memory is written out at most once.
+    pub snapshot_decisions: i64,
 }
 
 /// The role; one a process.
@@ -46,6 +50,7 @@ pub struct Decision {
     options: Options,
     bundle: Arc<CompiledBundle>,
     looked: Looked,
+    told: Arc<Told>,
 }
 
 /// A run that is looked after.
@@ -63,6 +68,7 @@ impl Decision {
             options,
             bundle,
             looked: Looked::new(),
+            told: Arc::default(),
         })
     }
 
@@ -72,9 +78,20 @@ impl Decision {
         self.looked.looks()
     }
 
+    /// Lets others wait for single decisions.
+    #[must_use]
+    pub fn waiter(&self) -> Arc<dyn DecisionWaiter> {
+        Arc::new(Waiter(Arc::clone(&self.told)))
+    }
+
     pub fn start(self: &Arc<Self>, tasks: &mut Tasks) {
         let (role, stop) = (Arc::clone(self), tasks.stop_token());
-        tasks.spawn("decision", async move { role.tend(stop).await });
+        tasks.spawn("decision", async move {
+            role.tend(stop).await;
+            role.told.close();
+        });
+        let (told, stop) = (Arc::clone(&self.told), tasks.stop_token());
+        tasks.spawn("decision told", told.look(self.ground.db.clone(), stop));
     }
 
     /// Keeps a worker on every run that it can lease, until stopped.
@@ -179,6 +196,7 @@ impl Decision {
             options: self.options.clone(),
             bundle: Arc::clone(&self.bundle),
             partitions: partitions.clone(),
+            told: Arc::clone(&self.told),
             ready,
             shards: self.shards(Stream::Traffic).await?,
             context_scopes,
@@ -186,6 +204,7 @@ impl Decision {
             lease,
             position,
             state: None,
+            snapshots: snapshot::Writer::new(self.options.snapshot_decisions),
             batch_no: 0,
             renewed: Instant::now(),
         }))

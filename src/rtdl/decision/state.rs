@@ -5,25 +5,24 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::contracts::run_position::RunPosition;
+use crate::contracts::run_snapshot::{MET_BYTES, Met, RunSnapshot};
+use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
-use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::vocabulary::EventClass;
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
-use crate::engine::features::FeatureState;
+use crate::engine::features::{FeatureState, SnapshotError};
 use crate::rtdl::decision::Error;
-use crate::runtime::ground::Ground;
-use crate::runtime::guard::{self, Guarded};
-use crate::substrate::bus::{ReadFrom, ReadLimit};
+use crate::runtime::guard::Guarded;
 
 pub(super) struct RunState {
     pub(super) features: FeatureState,
-    /// The first 16 bytes of the decision id of every event met: repeats on the bus are dropped.
-    met: HashSet<[u8; 16]>,
+    /// Of every event met: repeats on the bus are dropped.
+    met: HashSet<Met>,
 }
 
 impl RunState {
-    fn empty(bundle: &CompiledBundle) -> RunState {
+    pub(super) fn empty(bundle: &CompiledBundle) -> RunState {
         RunState {
             features: FeatureState::new(Arc::clone(&bundle.feature_set)),
             met: HashSet::new(),
@@ -32,67 +31,27 @@ impl RunState {
 
     /// Whether the event is new to this run; from now on it is not.
     pub(super) fn meet(&mut self, id: &DecisionId) -> bool {
-        let mut short = [0u8; 16];
-        short.copy_from_slice(&id.digest().as_bytes()[..16]);
+        let mut short = [0; MET_BYTES];
+        short.copy_from_slice(&id.digest().as_bytes()[..MET_BYTES]);
         self.met.insert(short)
     }
 
-    /// Reads the log of a run from its pinned tips up to its position.
-    ///
-    /// # Errors
-    /// Those of the bus; a log that retention has cut is refused, never guessed (L8).
-    pub(super) async fn rebuild(
-        ground: &Ground,
-        bundle: &CompiledBundle,
-        run: &PlatformRunId,
-        tips: &Basis,
-        shards: &[ShardRef],
-        position: &RunPosition,
-    ) -> Result<RunState, Error> {
-        let (basis, decided) = (&position.basis, position.seq);
-        let mut state = RunState::empty(bundle);
-        for shard in shards {
-            let mut at = tips.position(shard).clone();
-            while !at.reaches(basis.position(shard)) {
-                let limit = ReadLimit {
-                    records_max: 2_000,
-                    bytes_max: 8 << 20,
-                    wait_max: std::time::Duration::ZERO,
-                };
-                let from = ReadFrom::Position(at.clone());
-                let read = ground
-                    .bus
-                    .read(shard.stream, &shard.shard_id, from, limit)
-                    .await?;
-                let Some(last) = read.records.last() else {
-                    return Err(Error::Position {
-                        run: *run,
-                        cause: format!("{shard} ends at {at}, before {}", basis.position(shard)),
-                    });
-                };
-                at = Position::After(last.sequence_number.clone());
-                let covered = |it: &&crate::substrate::bus::BusRecord| {
-                    basis.position(shard).covers(&it.sequence_number)
-                };
-                for record in read.records.iter().filter(covered) {
-                    if let Ok(guarded) = guard::guard(shard, record) {
-                        state.take_back(run, &guarded)?;
-                    }
-                }
-            }
-        }
-        // Every event met so far was decided once: fewer means that retention has cut the log.
-        if i64::try_from(state.met.len()) != Ok(decided) {
-            let cause = format!(
-                "the log holds {} of {decided} decided events",
-                state.met.len()
-            );
-            return Err(Error::Position { run: *run, cause });
-        }
-        Ok(state)
+    /// Whether so many events were met: every event that is decided was met once, and one that is
+    /// met is decided with its batch.
+    pub(super) fn has_met(&self, decided: i64) -> bool {
+        i64::try_from(self.met.len()) == Ok(decided)
     }
 
-    fn take_back(&mut self, run: &PlatformRunId, guarded: &Guarded) -> Result<(), Error> {
+    pub(super) fn n_met(&self) -> usize {
+        self.met.len()
+    }
+
+    /// Takes a record of the past: this run's, unless it was met already.
+    pub(super) fn take_back(
+        &mut self,
+        run: &PlatformRunId,
+        guarded: &Guarded,
+    ) -> Result<(), Error> {
         let envelope = &guarded.event.envelope;
         if envelope.platform_run_id != *run {
             return Ok(());
@@ -108,5 +67,32 @@ impl RunState {
             })?;
         }
         Ok(())
+    }
+
+    pub(super) fn to_snapshot(
+        &self,
+        run: PlatformRunId,
+        position: RunPosition,
+        feature_set_digest: &Digest,
+    ) -> RunSnapshot {
+        let mut met: Vec<Met> = self.met.iter().copied().collect();
+        met.sort_unstable();
+        RunSnapshot {
+            run,
+            position,
+            met,
+            features: self.features.to_bytes(feature_set_digest),
+        }
+    }
+
+    pub(super) fn of_snapshot(
+        bundle: &CompiledBundle,
+        snapshot: &RunSnapshot,
+    ) -> Result<RunState, SnapshotError> {
+        let (set, digest) = (Arc::clone(&bundle.feature_set), &bundle.feature_set_digest);
+        Ok(RunState {
+            features: FeatureState::from_bytes(set, digest, &snapshot.features)?,
+            met: snapshot.met.iter().copied().collect(),
+        })
     }
 }

@@ -21,10 +21,14 @@ use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
+use crate::planted;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
+use crate::rtdl::decision::restore::Restore;
+use crate::rtdl::decision::snapshot;
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::store::{Batch, CountKey, Counts};
+use crate::rtdl::decision::told::Told;
 use crate::rtdl::decision::{Error, Options, watermark};
 use crate::runtime::commit;
 use crate::runtime::ground::Ground;
@@ -55,6 +59,8 @@ pub(super) struct Worker {
     pub(super) options: Options,
     pub(super) bundle: Arc<CompiledBundle>,
     pub(super) partitions: Partitions,
+    /// Told of every decision once it is committed.
+    pub(super) told: Arc<Told>,
     pub(super) ready: Ready,
     /// The traffic shards of the basis.
     pub(super) shards: Vec<ShardRef>,
@@ -65,6 +71,7 @@ pub(super) struct Worker {
     pub(super) lease: Lease,
     pub(super) position: RunPosition,
     pub(super) state: Option<RunState>,
+    pub(super) snapshots: snapshot::Writer,
     pub(super) batch_no: i64,
     pub(super) renewed: Instant,
 }
@@ -76,6 +83,7 @@ impl Worker {
 
     /// Decides until stopped or until an ended run is drained; then releases the lease.
     pub(super) async fn work(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let mut is_drained = false;
         while !stop.is_cancelled() {
             // Asked before the read: what is sent after the end is seen to be refused by the gate.
             let was_over = self.is_over.load(Ordering::SeqCst);
@@ -84,14 +92,31 @@ impl Worker {
                 n_read += self.step(&shard, &stop).await?;
             }
             if n_read == 0 && was_over {
+                is_drained = true;
                 break;
             }
             if n_read == 0 {
                 self.renew().await?;
             }
+            if self.snapshots.is_due(self.position.seq) {
+                self.snapshot().await;
+            }
         }
+        // Nobody needs the memory of a run that has nothing more to come.
+        if !is_drained {
+            self.snapshot().await;
+        }
+        self.snapshots.finish().await;
         self.lease.release(&self.ground.db.get().await?).await?;
         Ok(())
+    }
+
+    /// Between batches, so that the memory is that of the position.
+    async fn snapshot(&mut self) {
+        let run = self.ready.pins.platform_run_id;
+        let (ground, bundle, position) = (&self.ground, &self.bundle, &self.position);
+        let (snapshots, state) = (&mut self.snapshots, &mut self.state);
+        snapshots.write(ground, bundle, &run, position, state).await;
     }
 
     async fn renew(&mut self) -> Result<(), Error> {
@@ -174,9 +199,14 @@ impl Worker {
             }
         };
         let state = self.warm(shard).await?;
-        if !state.meet(&decision_id) {
-            return Ok(Item::Repeated);
-        }
+        let decision_id = match state.meet(&decision_id) {
+            true => decision_id,
+            false => planted!(
+                SecondDecisionOnRepeat,
+                again(&guarded.origin_offset),
+                return Ok(Item::Repeated)
+            ),
+        };
         Ok(Item::Pending(Box::new(Pending {
             decision_id,
             origin_offset: guarded.origin_offset,
@@ -185,7 +215,7 @@ impl Worker {
         })))
     }
 
-    /// The memory of this run, rebuilt from the log when there is none: most runs that a worker
+    /// The memory of this run, restored when there is none: most runs that a worker
     /// looks at have long ended and need none.
     async fn warm(&mut self, shard: &ShardRef) -> Result<&mut RunState, Error> {
         if self.state.is_none() {
@@ -195,17 +225,16 @@ impl Worker {
                 position.basis.position(shard).reaches(tips.position(shard)),
                 "{shard} is behind its pinned tip"
             );
-            let run = self.ready.pins.platform_run_id;
-            let rebuilt = RunState::rebuild(
-                &self.ground,
-                &self.bundle,
-                &run,
-                tips,
-                &self.shards,
-                position,
-            )
-            .await?;
-            self.state = Some(rebuilt);
+            let restore = Restore {
+                ground: &self.ground,
+                bundle: &self.bundle,
+                ready: &self.ready,
+                shards: &self.shards,
+                position: &self.position,
+            };
+            let restored = restore.restore().await?;
+            self.snapshots.covered = restored.snapshot_seq;
+            self.state = Some(restored.state);
         }
         Ok(self.state.as_mut().expect("it was set above"))
     }
@@ -314,6 +343,7 @@ impl Worker {
             now,
         };
         self.commit(position, &batch).await?;
+        self.told.tell(&batch.decided);
         self.count(&batch.decided, counts);
         Ok(())
     }
@@ -392,4 +422,11 @@ fn unparsable(guarded: Guarded, cause: &str) -> Refused {
         detail: cause.to_owned(),
         event: Some(Box::new(guarded.event)),
     }
+}
+
+/// The decision on a repeat, as if its place made it another event.
+#[cfg(feature = "planted-bugs")]
+fn again(at: &crate::domain::offset::OriginOffset) -> DecisionId {
+    let place = format!("{at:?}");
+    DecisionId::from_digest(crate::domain::digest::Digest::of_bytes(place.as_bytes()))
 }

@@ -1,7 +1,11 @@
 //! Whole worlds: from files and a mapping to objects and back.
 
+#[path = "../../../../tests/support/corner_shops.rs"]
+mod corner_shops;
 mod faults;
 mod handbook;
+mod lookups;
+mod p2p;
 mod worlds;
 
 use std::collections::BTreeMap;

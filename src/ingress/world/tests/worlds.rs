@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
-use super::{Dataset, Shelf, arrivals, plan, shipped, world};
+use super::{Dataset, Shelf, arrivals, corner_shops as sample, plan, world};
 use crate::contracts::payload::{
     ArrivalEntities, ArrivalEvent, AttributeValue, FlowAnchor, Traffic,
 };
@@ -18,7 +18,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::{FlowId, ManifestFingerprint, PlatformRunId, ScenarioRunId};
 use crate::domain::keys::Pins;
 use crate::domain::vocabulary::{ArrivalKind, EventClass};
-use crate::ingress::world::{Error, Plan, Selection, events_of, materialise, read_truth, sample};
+use crate::ingress::world::{Error, Plan, Selection, events_of, materialise, read_truth};
 
 /// Transfers between users, and the dated links of users to cards: the shape of a P2P dataset.
 const P2P: &str = r#"mapping: p2p-v1
@@ -269,12 +269,8 @@ fn any_dataset_is_ordered_and_dense() {
 fn corner_shops(payments: u64, limit: Option<u64>) -> (Dataset, Plan) {
     let data = Dataset::new(&[]);
     sample::write_csv(&data.path().join(sample::FILE), payments, 7).unwrap();
-    let plan = Plan::read(
-        &shipped("corner-shops.yaml"),
-        data.path(),
-        Selection { limit },
-    )
-    .unwrap();
+    let text = sample::MAPPING.to_owned();
+    let plan = Plan::parse("corner-shops.yaml", text, data.path(), Selection { limit }).unwrap();
     (data, plan)
 }
 

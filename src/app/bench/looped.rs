@@ -1,0 +1,153 @@
+//! `bench loop` (P3): payments through the whole loop, from HTTP to durable decisions, and where the
+//! time goes.
+
+use anyhow::Context;
+use tokio::time::Instant;
+
+use crate::app::bench::machine::{Cpu, Machine};
+use crate::app::bench::report::{CpuPerMillion, Goal, Measure, Ratio, Report, measure};
+use crate::app::cli::BenchLoop;
+use crate::app::commands::report::rss_peak_mb;
+use crate::app::commands::{Call, demo, sr, wsp};
+use crate::app::report::collect;
+use crate::app::roles;
+use crate::app::run::DONE;
+use crate::domain::ids::PlatformRunId;
+
+/// What one loop did.
+pub(super) struct Looped {
+    pub(super) run: PlatformRunId,
+    pub(super) payments: f64,
+    /// From the first event sent to the last decision committed.
+    pub(super) wall_s: f64,
+    pub(super) cpu: Cpu,
+    pub(super) measures: Vec<Measure>,
+    admitted_per_s: f64,
+}
+
+pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
+    let machine = Machine::before();
+    let looped = Box::pin(once(call, asked)).await?;
+    let decided_per_s = looped.payments / looped.wall_s;
+    let report = Report {
+        bench: "loop",
+        machine: machine.after(),
+        ratios: vec![Ratio::new(
+            "P3 decisions/s over a quarter of the events admitted/s meanwhile",
+            decided_per_s,
+            looped.admitted_per_s / 4.0,
+            Goal::AtLeast(0.5),
+        )],
+        cpu: Some(CpuPerMillion::new(
+            "decisions",
+            looped.cpu,
+            looped.payments,
+            200.0,
+        )),
+        measures: looped.measures,
+        notes: NOTES.to_vec(),
+    };
+    report.print(&call.output);
+    Ok(DONE)
+}
+
+pub(super) const NOTES: [&str; 2] = [
+    "P3 is of a loop with graph features and 500 trees; this one has the baseline's windows and rules",
+    "the streamer is in the executable: its CPU time is counted as the executable's",
+];
+
+/// Streams the payments and waits until all are decided.
+pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Looped> {
+    let began = Instant::now();
+    let created = Box::pin(sr::pin(call, &demo::world(&asked.scenario, asked.seed))).await?;
+    let world = created.world.context("a scenario has a world")?;
+    let pinning_s = began.elapsed().as_secs_f64();
+
+    let (before, began) = (Cpu::now(&call.data_dir), Instant::now());
+    let options = demo::options(Some(asked.payments));
+    let sent = Box::pin(wsp::send(call, &created.platform_run_id, &options)).await?;
+    let streaming_s = began.elapsed().as_secs_f64();
+    let at_end_of_stream = Cpu::now(&call.data_dir);
+    let bells = call
+        .bells
+        .as_ref()
+        .context("the bench runs the roles itself")?;
+    roles::settle(&call.ground, bells, &call.output).await?;
+    let wall_s = began.elapsed().as_secs_f64();
+    let after = Cpu::now(&call.data_dir);
+
+    let figures = collect(call, &created.platform_run_id).await?.figures;
+    let decided = figures.total();
+    // An arrival may be a link, which nobody decides: at the end of the world the count is known.
+    anyhow::ensure!(
+        decided > 0 && (!sent.ended || decided == world.payments_count),
+        "{decided} of {} payments were decided: the rates mean nothing",
+        world.payments_count
+    );
+    let cpu = after.since(before);
+    let seconds = Seconds {
+        pinning: pinning_s,
+        streaming: streaming_s,
+        in_all: wall_s,
+    };
+    let while_streaming = at_end_of_stream.since(before);
+    let mut measures = vec![
+        measure("payments decided", decided as f64 / wall_s, "payments/s"),
+        measure(
+            "events admitted while streaming",
+            sent.events_per_s,
+            "events/s",
+        ),
+    ];
+    measures.extend(where_time_goes(&seconds, while_streaming, cpu));
+    let latency = figures.latency_ms();
+    measures.extend([
+        measure(
+            "admission to decision, p50 (a backlog at full speed)",
+            latency.p50,
+            "ms",
+        ),
+        measure("admission to decision, p99", latency.p99, "ms"),
+        measure("memory at most", rss_peak_mb() as f64, "MB"),
+    ]);
+    Ok(Looped {
+        run: created.platform_run_id,
+        payments: decided as f64,
+        wall_s,
+        cpu,
+        measures,
+        admitted_per_s: sent.events_per_s,
+    })
+}
+
+/// On the wall.
+struct Seconds {
+    pinning: f64,
+    streaming: f64,
+    in_all: f64,
+}
+
+fn where_time_goes(seconds: &Seconds, while_streaming: Cpu, cpu: Cpu) -> [Measure; 7] {
+    let rest = seconds.in_all - seconds.streaming;
+    [
+        measure(
+            "wall: pinning the world (not in the rates)",
+            seconds.pinning,
+            "s",
+        ),
+        measure("wall: streaming", seconds.streaming, "s"),
+        measure("wall: until all is decided and archived", rest, "s"),
+        measure(
+            "CPU while streaming: executable",
+            while_streaming.executable_s,
+            "s",
+        ),
+        measure(
+            "CPU while streaming: Postgres",
+            while_streaming.postgres_s,
+            "s",
+        ),
+        measure("CPU in all: executable", cpu.executable_s, "s"),
+        measure("CPU in all: Postgres", cpu.postgres_s, "s"),
+    ]
+}

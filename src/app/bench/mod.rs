@@ -1,0 +1,50 @@
+//! `fraudplat bench`: measures on this machine, in one run, and says against what. Absolute times
+//! are not comparable between machines or hours; ratios taken in one run are, so they come first.
+
+mod events;
+pub(crate) mod features;
+mod ingest;
+mod ingest_rows;
+mod looped;
+mod machine;
+mod replay;
+mod report;
+
+use anyhow::Context;
+
+use crate::app::cli::{Bench, Cli, Command};
+use crate::app::commands::Call;
+
+/// A directory of the bench's own, gone afterwards; `None` where one was given, or none is needed.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn fresh_dir(cli: &Cli) -> anyhow::Result<Option<tempfile::TempDir>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !matches!(cli.command, Some(Command::Bench(_))) || cli.data_dir.is_some() {
+        return Ok(None);
+    }
+    let dir = tempfile::Builder::new()
+        .prefix("fraudplat-bench.")
+        .tempdir();
+    let dir = dir.context("making a directory for the bench")?;
+    // As root, Postgres runs as another account, which must pass through.
+    let passable = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(dir.path(), passable).context("opening the bench's directory")?;
+    Ok(Some(dir))
+}
+
+/// Carries out a bench that needs a platform.
+pub(crate) async fn run(call: &Call, command: &Bench) -> anyhow::Result<u8> {
+    match command {
+        Bench::Ingest(asked) => Box::pin(ingest::run(call, asked)).await,
+        Bench::Loop(asked) => Box::pin(looped::run(call, asked)).await,
+        Bench::Replay(asked) => Box::pin(replay::run(call, asked)).await,
+        Bench::Features(asked) => features::run(asked, &call.output),
+    }
+}
+
+/// Whether the bench runs the whole loop; `ingest` starts a gate and nothing else.
+pub(crate) fn needs_roles(command: &Bench) -> bool {
+    matches!(command, Bench::Loop(_) | Bench::Replay(_))
+}

@@ -1,0 +1,263 @@
+//! Brings a worker's memory back to its committed position: the newest snapshot that fits, then
+//! the records after it, from the log, or from the archive where retention has cut the log.
+//!
+//! **Invariant:** a memory is used only if it has met exactly the events that are decided (L8).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::contracts::ready::Ready;
+use crate::contracts::run_position::RunPosition;
+use crate::domain::ids::PlatformRunId;
+use crate::domain::offset::{Basis, Position, ShardRef};
+use crate::engine::bundle::CompiledBundle;
+use crate::planted;
+use crate::rtdl::decision::state::RunState;
+use crate::rtdl::decision::{Error, snapshot};
+use crate::runtime::archive::{self, ArchiveReader, Folder};
+use crate::runtime::ground::Ground;
+use crate::runtime::guard;
+use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
+
+/// One run's past.
+pub(super) struct Restore<'a> {
+    pub(super) ground: &'a Ground,
+    pub(super) bundle: &'a Arc<CompiledBundle>,
+    pub(super) ready: &'a Ready,
+    pub(super) shards: &'a [ShardRef],
+    pub(super) position: &'a RunPosition,
+}
+
+/// Memory, and what it took to get it.
+pub(super) struct Restored {
+    pub(super) state: RunState,
+    /// The seq of the snapshot it began with; 0 without one.
+    pub(super) snapshot_seq: i64,
+    /// Records read after it, of all runs on the log.
+    pub(super) records_read: u64,
+    from_archive: bool,
+}
+
+/// Where the records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Log,
+    /// As far as the archive has come, then the log.
+    ArchiveFirst,
+}
+
+impl Restore<'_> {
+    fn run(&self) -> &PlatformRunId {
+        &self.ready.pins.platform_run_id
+    }
+
+    /// The memory of the committed position.
+    ///
+    /// # Errors
+    /// Those of the bus and the archive; records that are nowhere are an error, never guessed.
+    pub(super) async fn restore(&self) -> Result<Restored, Error> {
+        let run = self.run();
+        let restored = match self.use_snapshots().await {
+            Some(restored) => restored,
+            None => {
+                let empty = || RunState::empty(self.bundle);
+                let tips = &self.ready.tips;
+                match self.replay(empty(), tips, 0, Source::Log).await {
+                    Ok(restored) => restored,
+                    Err(error) if error.is_of_a_cut_log() => {
+                        tracing::warn!(run = %run, error = %error, "the log does not reach back; the archive is read");
+                        self.replay(empty(), tips, 0, Source::ArchiveFirst).await?
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let (seq, snapshot_seq) = (self.position.seq, restored.snapshot_seq);
+        tracing::info!(
+            run = %run, seq, snapshot_seq, records_read = restored.records_read,
+            from_archive = restored.from_archive, "a run's memory is back"
+        );
+        Ok(restored)
+    }
+
+    /// From the newest snapshot that holds; one that does not is passed over with a warning.
+    async fn use_snapshots(&self) -> Option<Restored> {
+        let run = self.run();
+        let listed = snapshot::list(self.ground, run, self.position.seq).await;
+        let listed = listed.unwrap_or_else(|error| {
+            tracing::warn!(run = %run, error = %error, "snapshots could not be listed");
+            Vec::new()
+        });
+        for stored in listed {
+            let mut source = Source::Log;
+            loop {
+                match self.use_snapshot(&stored, source).await {
+                    Ok(restored) => return Some(restored),
+                    Err(Unfit::Replay(error))
+                        if source == Source::Log && error.is_of_a_cut_log() =>
+                    {
+                        source = Source::ArchiveFirst;
+                    }
+                    Err(why) => {
+                        tracing::warn!(run = %run, key = %stored.key, error = %why, "a snapshot is not used");
+                        break;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    async fn use_snapshot(
+        &self,
+        stored: &snapshot::Stored,
+        source: Source,
+    ) -> Result<Restored, Unfit> {
+        let (ground, bundle, position) = (self.ground, self.bundle, self.position);
+        let opened = snapshot::open(ground, bundle, self.run(), position, stored).await;
+        let (basis, state) = opened.map_err(Unfit::Snapshot)?;
+        let from = planted!(SnapshotWithoutBasis, &position.basis, &basis.basis);
+        let replayed = self.replay(state, from, basis.seq, source).await;
+        replayed.map_err(Unfit::Replay)
+    }
+
+    /// Reads every shard from `from` up to the committed position.
+    async fn replay(
+        &self,
+        mut state: RunState,
+        from: &Basis,
+        snapshot_seq: i64,
+        source: Source,
+    ) -> Result<Restored, Error> {
+        let (mut records_read, mut from_archive) = (0, false);
+        for shard in self.shards {
+            let mut at = from.position(shard).clone();
+            if source == Source::ArchiveFirst {
+                let archived = self.read_archive(&mut state, shard, &mut at).await?;
+                records_read += archived;
+                from_archive |= archived > 0;
+            }
+            records_read += self.read_log(&mut state, shard, at).await?;
+        }
+        let decided = self.position.seq;
+        let is_whole = planted!(SnapshotWithoutBasis, true, state.has_met(decided));
+        if !is_whole {
+            let n_met = state.n_met();
+            let run = *self.run();
+            return Err(Error::Past {
+                run,
+                n_met,
+                decided,
+            });
+        }
+        Ok(Restored {
+            state,
+            snapshot_seq,
+            records_read,
+            from_archive,
+        })
+    }
+
+    async fn read_log(
+        &self,
+        state: &mut RunState,
+        shard: &ShardRef,
+        mut at: Position,
+    ) -> Result<u64, Error> {
+        let committed = self.position.basis.position(shard);
+        let limit = ReadLimit {
+            records_max: 2_000,
+            bytes_max: 8 << 20,
+            wait_max: Duration::ZERO,
+        };
+        let mut records_read = 0;
+        while !at.reaches(committed) {
+            let from = ReadFrom::Position(at.clone());
+            let (bus, stream) = (&self.ground.bus, shard.stream);
+            let read = bus.read(stream, &shard.shard_id, from, limit).await?;
+            let Some(last) = read.records.last() else {
+                return Err(Error::Position {
+                    run: *self.run(),
+                    cause: format!("{shard} ends at {at}, before {committed}"),
+                });
+            };
+            at = Position::After(last.sequence_number.clone());
+            let covered = |it: &&BusRecord| committed.covers(&it.sequence_number);
+            for record in read.records.iter().filter(covered) {
+                self.take_back(state, shard, record)?;
+                records_read += 1;
+            }
+        }
+        Ok(records_read)
+    }
+
+    /// Moves `at` to where the archive has come, at most to the committed position.
+    async fn read_archive(
+        &self,
+        state: &mut RunState,
+        shard: &ShardRef,
+        at: &mut Position,
+    ) -> Result<u64, Error> {
+        let reader = ArchiveReader::new(self.ground.db.clone(), self.ground.objects.clone());
+        let (archived, committed) = (
+            reader.coverage().await?,
+            self.position.basis.position(shard),
+        );
+        let archived = archived.position(shard);
+        let up_to = match archived.reaches(committed) {
+            true => committed,
+            false => archived,
+        };
+        let folder = Folder::Run(*self.run());
+        let mut scan = reader.scan(folder, shard, at, up_to).await?;
+        let mut records_read = 0;
+        while let Some(records) = scan.next().await? {
+            for record in &records {
+                self.take_back(state, shard, record)?;
+                records_read += 1;
+            }
+        }
+        if up_to.reaches(at) {
+            *at = up_to.clone();
+        }
+        Ok(records_read)
+    }
+
+    fn take_back(
+        &self,
+        state: &mut RunState,
+        shard: &ShardRef,
+        record: &BusRecord,
+    ) -> Result<(), Error> {
+        match guard::guard(shard, record) {
+            Ok(guarded) => state.take_back(self.run(), &guarded),
+            // It was refused when it was read first, too.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Why a snapshot does not serve.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error(transparent)]
+    Snapshot(snapshot::Refusal),
+    #[error(transparent)]
+    Replay(Error),
+}
+
+impl Error {
+    /// Whether records that the log should hold may have been dropped by retention.
+    fn is_of_a_cut_log(&self) -> bool {
+        matches!(
+            self,
+            Error::Bus(bus::Error::Trimmed { .. }) | Error::Past { .. }
+        )
+    }
+}
+
+impl From<archive::Error> for Error {
+    fn from(error: archive::Error) -> Error {
+        Error::Archive(Box::new(error))
+    }
+}

@@ -1,0 +1,377 @@
+//! Routes that describe themselves: whoever adds a route says in the same breath what it takes and
+//! answers, so the OpenAPI document and the router cannot name different paths. Schemas are those of
+//! the wire types; problems are documents of RFC 9457.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use schemars::JsonSchema;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::transform::RecursiveTransform;
+use serde_json::{Value, json};
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder,
+};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::{
+    Components, ContentBuilder, InfoBuilder, License, OpenApiBuilder, PathItem, Ref, RefOr,
+    Required, ResponseBuilder, Schema, schema::ObjectBuilder, schema::Type,
+};
+
+use crate::contracts::code::Code;
+use crate::contracts::problem::{CONTENT_TYPE, Problem};
+use crate::contracts::schema::bound_integers;
+
+const COMPONENTS: &str = "/components/schemas";
+
+/// A problem document as a response.
+pub fn problem(status: u16, code: Code, detail: impl Into<String>) -> Response {
+    let body = serde_json::to_vec(&Problem::new(status, code, detail));
+    let body = body.expect("a problem is plain JSON");
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
+}
+
+/// Routes with what they mean.
+pub struct Api<S> {
+    router: Router<S>,
+    document: Document,
+}
+
+/// What routes mean, without them.
+#[derive(Default)]
+pub struct Document {
+    operations: Vec<(&'static str, HttpMethod, OperationBuilder)>,
+    schemas: BTreeMap<String, Value>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Api<S> {
+    #[must_use]
+    pub fn new() -> Api<S> {
+        Api {
+            router: Router::new(),
+            document: Document::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn get(self, path: &'static str, handler: MethodRouter<S>, doc: Doc) -> Api<S> {
+        self.route(HttpMethod::Get, path, handler, doc)
+    }
+
+    #[must_use]
+    pub fn post(self, path: &'static str, handler: MethodRouter<S>, doc: Doc) -> Api<S> {
+        self.route(HttpMethod::Post, path, handler, doc)
+    }
+
+    fn route(
+        mut self,
+        method: HttpMethod,
+        path: &'static str,
+        handler: MethodRouter<S>,
+        doc: Doc,
+    ) -> Api<S> {
+        self.router = self.router.route(path, handler);
+        self.document.add(path, method, doc);
+        self
+    }
+
+    /// The routes on what they stand on.
+    pub fn with_state(self, state: S) -> Router {
+        self.router.with_state(state)
+    }
+
+    #[must_use]
+    pub fn document(self) -> Document {
+        self.document
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Api<S> {
+    fn default() -> Api<S> {
+        Api::new()
+    }
+}
+
+impl Document {
+    fn add(&mut self, path: &'static str, method: HttpMethod, mut doc: Doc) {
+        let definitions = doc.generator.take_definitions(true);
+        self.take_schemas(definitions);
+        let id = operation_id(path, &method);
+        self.operations
+            .push((path, method, doc.operation.operation_id(Some(id))));
+    }
+
+    fn take_schemas(&mut self, schemas: impl IntoIterator<Item = (String, Value)>) {
+        for (name, schema) in schemas {
+            let known = self.schemas.insert(name.clone(), schema.clone());
+            assert!(
+                known.is_none_or(|known| known == schema),
+                "two wire types are named {name}"
+            );
+        }
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn and(mut self, other: Document) -> Document {
+        self.operations.extend(other.operations);
+        self.take_schemas(other.schemas);
+        self
+    }
+
+    /// The OpenAPI document.
+    ///
+    /// # Panics
+    /// Never: what it is made of is plain JSON.
+    #[must_use]
+    pub fn openapi(self, title: &str, version: &str, description: &str) -> Value {
+        let mut paths = PathsBuilder::new();
+        for (path, method, operation) in self.operations {
+            paths = paths.path(path, PathItem::new(method, operation));
+        }
+        let info = InfoBuilder::new()
+            .title(title)
+            .version(version)
+            .description(Some(description))
+            .license(Some(License::new("Apache-2.0")));
+        let openapi = OpenApiBuilder::new()
+            .info(info)
+            .paths(paths)
+            .components(Some(Components::new()))
+            .build();
+        let mut openapi = serde_json::to_value(openapi).expect("the document is plain JSON");
+        // As schemars wrote them: the builder's own types know only part of JSON Schema.
+        openapi["components"]["schemas"] = json!(self.schemas);
+        openapi["components"]["securitySchemes"] = json!({
+            "owner_token": {"type": "http", "scheme": "bearer",
+                "description": "The text of `run/owner.token` in the data directory."}
+        });
+        openapi
+    }
+}
+
+/// `get_v1_runs_run_progress`.
+fn operation_id(path: &str, method: &HttpMethod) -> String {
+    let method = match method {
+        HttpMethod::Post => "post",
+        _ => "get",
+    };
+    let words = path.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
+    let words = words.filter(|it| !it.is_empty());
+    std::iter::once(method)
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join("_")
+}
+
+/// What one route takes and answers.
+pub struct Doc {
+    operation: OperationBuilder,
+    generator: SchemaGenerator,
+}
+
+impl Doc {
+    #[must_use]
+    pub fn new(tag: &str, summary: &str) -> Doc {
+        let generator = SchemaSettings::draft2020_12()
+            .with(|settings| settings.definitions_path = COMPONENTS.into())
+            .with_transform(RecursiveTransform(bound_integers))
+            .into_generator();
+        Doc {
+            operation: OperationBuilder::new().tag(tag).summary(Some(summary)),
+            generator,
+        }
+    }
+
+    #[must_use]
+    pub fn about(mut self, description: &str) -> Doc {
+        self.operation = self.operation.description(Some(description));
+        self
+    }
+
+    /// Only whoever holds the token of the data directory.
+    #[must_use]
+    pub fn owner_only(mut self) -> Doc {
+        let scopes: [&str; 0] = [];
+        let scheme = utoipa::openapi::SecurityRequirement::new("owner_token", scopes);
+        self.operation = self.operation.security(scheme);
+        self
+    }
+
+    /// A part of the path, with an example.
+    #[must_use]
+    pub fn part(self, name: &str, what: &str, example: &str) -> Doc {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        self.parameter(ParameterIn::Path, name, what, text, json!(example))
+    }
+
+    /// A parameter of the query: one of these words.
+    #[must_use]
+    pub fn word(self, name: &str, what: &str, word: &str) -> Doc {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some([word]));
+        self.parameter(ParameterIn::Query, name, what, text, json!(word))
+    }
+
+    /// A parameter of the query: a whole number from 0.
+    #[must_use]
+    pub fn number(self, name: &str, what: &str, max: u64, example: u64) -> Doc {
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0u64))
+            .maximum(Some(max));
+        self.parameter(ParameterIn::Query, name, what, number, json!(example))
+    }
+
+    fn parameter(
+        mut self,
+        parameter_in: ParameterIn,
+        name: &str,
+        what: &str,
+        schema: ObjectBuilder,
+        example: Value,
+    ) -> Doc {
+        let required = match parameter_in {
+            ParameterIn::Path => Required::True,
+            _ => Required::False,
+        };
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(parameter_in)
+            .required(required)
+            .description(Some(what))
+            .schema(Some(schema))
+            .example(Some(example));
+        self.operation = self.operation.parameter(parameter);
+        self
+    }
+
+    /// The body: one `T` as JSON.
+    #[must_use]
+    pub fn takes<T: JsonSchema>(mut self, what: &str, example: Value) -> Doc {
+        let content = ContentBuilder::new()
+            .schema(Some(self.refer::<T>()))
+            .example(Some(example));
+        let body = body(what).content("application/json", content.build());
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// The body: one `T`, an array of them, or one a line.
+    #[must_use]
+    pub fn takes_many<T: JsonSchema>(mut self, what: &str, example: Value) -> Doc {
+        let one = self.refer::<T>();
+        let many = utoipa::openapi::ArrayBuilder::new().items(one.clone());
+        let either = utoipa::openapi::OneOfBuilder::new()
+            .item(one.clone())
+            .item(many);
+        let json = ContentBuilder::new()
+            .schema(Some(either))
+            .example(Some(example));
+        let lines = ContentBuilder::new().schema(Some(one));
+        let body: RequestBody = body(what)
+            .content("application/json", json.build())
+            .content("application/x-ndjson", lines.build())
+            .build();
+        self.operation = self.operation.request_body(Some(body));
+        self
+    }
+
+    /// An answer: a `T` as JSON.
+    #[must_use]
+    pub fn answers<T: JsonSchema>(mut self, status: u16, what: &str, example: Value) -> Doc {
+        let content = ContentBuilder::new()
+            .schema(Some(self.refer::<T>()))
+            .example(Some(example));
+        self.answer(status, what, "application/json", content)
+    }
+
+    /// An answer: one `T` a line.
+    #[must_use]
+    pub fn answers_lines<T: JsonSchema>(mut self, status: u16, what: &str) -> Doc {
+        let content = ContentBuilder::new().schema(Some(self.refer::<T>()));
+        self.answer(status, what, "application/x-ndjson", content)
+    }
+
+    /// An answer in plain text.
+    #[must_use]
+    pub fn answers_text(self, status: u16, what: &str, example: &str) -> Doc {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let content = ContentBuilder::new()
+            .schema(Some(text))
+            .example(Some(json!(example)));
+        self.answer(status, what, "text/plain", content)
+    }
+
+    /// An answer: a page for a browser.
+    #[must_use]
+    pub fn answers_page(self, status: u16, what: &str) -> Doc {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let content = ContentBuilder::new().schema(Some(text));
+        self.answer(status, what, "text/html", content)
+    }
+
+    /// An answer: a JSON object of another standard.
+    #[must_use]
+    pub fn answers_object(self, status: u16, what: &str) -> Doc {
+        let object = ObjectBuilder::new().schema_type(Type::Object);
+        let content = ContentBuilder::new().schema(Some(object));
+        self.answer(status, what, "application/json", content)
+    }
+
+    /// An answer without a body.
+    #[must_use]
+    pub fn answers_nothing(mut self, status: u16, what: &str) -> Doc {
+        let response = ResponseBuilder::new().description(what);
+        self.operation = self.operation.response(status.to_string(), response);
+        self
+    }
+
+    /// An answer: a problem document with one of these codes, each with an example.
+    #[must_use]
+    pub fn refuses(mut self, status: u16, problems: &[(Code, &str)]) -> Doc {
+        let examples = problems.iter().map(|(code, detail)| {
+            let problem = Problem::new(status, *code, *detail);
+            let example = utoipa::openapi::example::ExampleBuilder::new()
+                .value(serde_json::to_value(problem).ok());
+            (code.to_string(), RefOr::T(example.build()))
+        });
+        let content = ContentBuilder::new()
+            .schema(Some(self.refer::<Problem>()))
+            .examples_from_iter(examples.collect::<Vec<_>>());
+        let codes: Vec<&str> = problems.iter().map(|(code, _)| code.as_str()).collect();
+        self.answer(status, &codes.join(", "), CONTENT_TYPE, content)
+    }
+
+    fn answer(
+        mut self,
+        status: u16,
+        what: &str,
+        content_type: &str,
+        content: ContentBuilder,
+    ) -> Doc {
+        let response = ResponseBuilder::new()
+            .description(what)
+            .content(content_type, content.build());
+        self.operation = self.operation.response(status.to_string(), response);
+        self
+    }
+
+    /// A reference to the schema of `T` among the components.
+    fn refer<T: JsonSchema>(&mut self) -> RefOr<Schema> {
+        let schema = self.generator.subschema_for::<T>();
+        let place = schema.get("$ref").and_then(Value::as_str);
+        RefOr::Ref(Ref::new(place.expect("a wire type has a name")))
+    }
+}
+
+fn body(what: &str) -> RequestBodyBuilder {
+    RequestBodyBuilder::new()
+        .description(Some(what))
+        .required(Some(Required::True))
+}

@@ -1,0 +1,51 @@
+//! Every bench runs, small, in a directory of its own, and prints what it promises: ratios with both
+//! numbers, CPU time per million, the load. What the numbers are is not a test's matter.
+
+use serde_json::Value;
+
+use crate::home::{DONE, FAILED, Home};
+
+#[test]
+fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
+    let home = Home::new();
+    let check = |args: &[&str], cpu_of: Option<&str>| {
+        let report = home.bench(args).expect(DONE).json();
+        assert_eq!(report["bench"], args[0], "{report}");
+        let ratios = report["ratios"].as_array().unwrap();
+        assert!(!ratios.is_empty(), "{report}");
+        let number = |of: &Value, field: &str| of[field].as_f64().unwrap();
+        for ratio in ratios {
+            let expect = number(ratio, "numerator") / number(ratio, "denominator");
+            let found = number(ratio, "ratio");
+            assert!(
+                found > 0.0 && (found / expect - 1.0).abs() < 0.01,
+                "{ratio}"
+            );
+            assert_eq!(ratio["met"].is_boolean(), ratio["goal"].is_string());
+        }
+        let measures = report["measures"].as_array().unwrap();
+        assert!(measures.len() >= 3, "{report}");
+        assert!(report["machine"]["load_average"][1].is_number(), "{report}");
+        let cpu = &report["cpu"];
+        assert_eq!(cpu["of"].as_str(), cpu_of, "{report}");
+        if cpu_of.is_some() {
+            assert!(number(cpu, "executable_s") > 0.0, "{report}");
+            assert!(number(cpu, "postgres_s") > 0.0, "{report}");
+        }
+    };
+    check(&["features", "--events", "1000"], None);
+    check(&["ingest", "--events", "3000"], Some("events"));
+    check(&["loop", "--payments", "200"], Some("decisions"));
+    check(&["replay", "--payments", "200"], None);
+    let few = home.bench(&["ingest", "--events", "10"]).expect(FAILED);
+    assert!(few.stderr.contains("at least 3,000"), "{few:?}");
+    let left = std::fs::read_dir(home.dir().join("tmp")).unwrap();
+    let left = left.filter(|it| it.as_ref().is_ok_and(is_bench));
+    assert_eq!(left.count(), 0, "a bench left its directory behind");
+    assert!(!home.data().exists(), "a bench used another's directory");
+}
+
+fn is_bench(entry: &std::fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    name.to_string_lossy().starts_with("fraudplat-bench.")
+}

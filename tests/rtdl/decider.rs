@@ -1,0 +1,238 @@
+//! The decision role over a run that a test puts on the bus, and what it says of its memory.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use fraudplat::contracts::bundle::Bundle;
+use fraudplat::contracts::ready::Ready;
+use fraudplat::contracts::run_snapshot::RunSnapshot;
+use fraudplat::domain::digest::Digest;
+use fraudplat::domain::keys::Pins;
+use fraudplat::domain::vocabulary::{EventClass, Stream};
+use fraudplat::engine::CompiledBundle;
+use fraudplat::engine::bundle::FileNames;
+use fraudplat::rtdl::audit;
+use fraudplat::rtdl::decision::{Decision, Options};
+use fraudplat::substrate::clock::{Clock, SystemClock};
+use fraudplat::substrate::tasks::Tasks;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::archiver::{archive_all, patient};
+use crate::world::{CONTEXTS, World, bytes, context, eventually, pins, world};
+
+pub(crate) const FEATURES: &str = r"
+feature_set: restore
+version: 1
+features:
+  - {name: n, entity: [customer_id], agg: count, window: 1d}
+  - {name: sum, entity: [customer_id], agg: sum, value: event.amount_minor, window: 1d}
+  - {name: flows, entity: [merchant_id], agg: distinct, value: event.customer_id, window: 1d}
+";
+pub(crate) const OTHER_FEATURES: &str = r"
+feature_set: other
+version: 1
+features:
+  - {name: n, entity: [customer_id], agg: count, window: 2d}
+";
+const POLICY: &str = r#"
+policy: restore
+policy_rev: 1
+default: APPROVE
+precedence: strictest
+rules:
+  - {id: R1, owner: t, description: "Many", when: "features.n > 5", outcome: REVIEW, score: 1, reason_code: MANY}
+"#;
+
+fn bundle(features: &str) -> Bundle {
+    Bundle {
+        schema_version: 1,
+        name: "restore".to_owned(),
+        feature_set: features.to_owned(),
+        policy: POLICY.to_owned(),
+    }
+}
+
+/// What was logged in this thread.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Said {
+    type Writer = Said;
+
+    fn make_writer(&'a self) -> Said {
+        self.clone()
+    }
+}
+
+impl Said {
+    /// The lines since the last call.
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pins: Pins,
+    said: Said,
+    /// Payments on the bus.
+    payments: i64,
+}
+
+impl Run {
+    pub(crate) async fn open() -> Run {
+        let (world, pins) = (world().await, pins("restore"));
+        for bundle in [bundle(FEATURES), bundle(OTHER_FEATURES)] {
+            let key = format!("mpr/bundles/{}.json", bundle.digest());
+            let key = key.parse().unwrap();
+            let body = serde_json::to_vec(&bundle).unwrap();
+            let put = world.ground.objects.put_new(&key, body.into()).await;
+            put.unwrap();
+        }
+        let run = Run {
+            world,
+            pins,
+            said: Said::default(),
+            payments: 0,
+        };
+        run.pin().await;
+        run
+    }
+
+    async fn pin(&self) {
+        let (ground, pins) = (&self.world.ground, &self.pins);
+        let facts = Digest::of_bytes(b"facts");
+        let ready = Ready {
+            schema_version: 1,
+            pins: pins.clone(),
+            run_facts_ref: "facts".to_owned(),
+            run_facts_digest: facts,
+            tips: self.world.tips(Stream::ALL).await,
+            actor: ground.actor.clone(),
+            ready_at: SystemClock.now(),
+            stamps: ground.stamps.clone(),
+        };
+        let client = ground.db.get().await.unwrap();
+        let sql = "INSERT INTO governance.run (platform_run_id, scenario_run_id, manifest_fingerprint,
+                       name, label, run_facts_ref, run_facts_digest, ready, created_at, actor_id,
+                       source_type, service_release_id)
+                   VALUES ($1, $2, $3, 'test', '', 'facts', $4, $5, $6, 'svc:test', 'SYSTEM', 'test')";
+        let ready_bytes = serde_json::to_vec(&ready).unwrap();
+        let values: [&(dyn fraudplat::substrate::db::ToSql + Sync); 6] = [
+            &pins.platform_run_id,
+            &pins.scenario_run_id,
+            &pins.manifest_fingerprint,
+            &facts,
+            &ready_bytes,
+            &ready.ready_at,
+        ];
+        client.execute(sql, &values).await.unwrap();
+    }
+
+    /// Puts so many payments whole, every tenth twice on the traffic stream (L5).
+    pub(crate) async fn pay(&mut self, n: i64) {
+        let seqs = self.payments + 1..=self.payments + n;
+        self.payments += n;
+        for (class, stream) in EventClass::ALL
+            .iter()
+            .zip(CONTEXTS.iter().chain([&Stream::Traffic]))
+        {
+            assert_eq!(class.stream(), *stream);
+            let mut records = Vec::new();
+            for seq in seqs.clone() {
+                let record = bytes(&context(&self.pins, *class, seq));
+                records.push(record.clone());
+                if *stream == Stream::Traffic && seq % 10 == 0 {
+                    records.push(record);
+                }
+            }
+            self.world.put(*stream, records).await;
+        }
+        self.world.run_inlets().await;
+    }
+
+    /// A payment's traffic as it stands on the bus.
+    pub(crate) fn record(&self, seq: i64) -> bytes::Bytes {
+        bytes(&context(&self.pins, EventClass::Traffic, seq))
+    }
+
+    /// Decides all there is, then drains; returns what was said meanwhile.
+    pub(crate) async fn decide(&self, features: &str) -> String {
+        let names = FileNames {
+            feature_set: "f",
+            policy: "p",
+        };
+        let compiled = CompiledBundle::compile(&bundle(features), names).unwrap();
+        let options = Options {
+            batch_records_max: 40,
+            batch_bytes_max: 1 << 20,
+            join_wait_ms: 60_000,
+            snapshot_decisions: 100,
+        };
+        self.said.take();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(self.said.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut tasks = Tasks::new(CancellationToken::new());
+        Decision::create(options, self.world.ground.clone(), Arc::new(compiled)).start(&mut tasks);
+        let wanted = self.payments;
+        eventually("every payment is decided", async || {
+            self.world.number("SELECT count(*) FROM dla.decision").await >= wanted
+        })
+        .await;
+        tasks.stop_token().cancel();
+        tasks.join().await.unwrap();
+        let decided = self.world.number("SELECT count(*) FROM dla.decision").await;
+        assert_eq!(decided, wanted, "one decision a payment");
+        self.said.take()
+    }
+
+    /// The file of an object.
+    pub(crate) fn file(&self, key: &str) -> PathBuf {
+        self.world.dir.path().join("objects/objects").join(key)
+    }
+
+    /// The files of the snapshots, the oldest first.
+    pub(crate) fn snapshots(&self) -> Vec<PathBuf> {
+        let dir = self.file(&RunSnapshot::prefix(&self.pins.platform_run_id));
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|it| it.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    /// Recomputes every decision from the archive: a memory that was wrong shows here.
+    pub(crate) async fn replay(&self) {
+        archive_all(&self.world, patient()).await;
+        let (ground, run) = (&self.world.ground, &self.pins.platform_run_id);
+        let all = audit::list(&ground.db, run, 0, 100_000).await.unwrap();
+        let report = audit::replay(ground, &all, &|_, _| {}).await.unwrap();
+        assert_eq!(report.compared, self.payments.unsigned_abs());
+        assert_eq!(report.mismatched, 0, "{:?}", report.mismatches.first());
+    }
+}
+
+/// The value of a field of the line that tells of a restored memory.
+#[track_caller]
+pub(crate) fn told(said: &str, field: &str) -> i64 {
+    let line = said
+        .lines()
+        .find(|it| it.contains("a run's memory is back"));
+    let line = line.unwrap_or_else(|| panic!("nothing of a memory: {said}"));
+    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap();
+    rest.split(' ').next().unwrap().parse().unwrap()
+}

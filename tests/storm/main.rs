@@ -1,0 +1,72 @@
+//! Storms: the executable under what production does to it, at a size of your choice, from a seed
+//! that is printed. Whatever happened, in the end every payment has one decision, everything
+//! balances, the chain is whole, and a replay finds no difference. `docs/testing.md` says what else
+//! must hold in each.
+//!
+//! `just storm kills|duplicates|shuffle|mismatch --size N`; small ones run with every `cargo test`.
+
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+#[path = "../support/checks.rs"]
+mod checks;
+#[path = "../support/corner_shops.rs"]
+mod corner_shops;
+mod duplicates;
+#[path = "../support/events.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod events;
+#[path = "../support/home.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod home;
+mod kills;
+mod mismatch;
+#[path = "../support/payments.rs"]
+mod payments;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/shop.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod shop;
+mod shuffle;
+mod takeovers;
+mod weather;
+#[path = "../rtdl/world.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod world;
+
+use std::sync::{Mutex, PoisonError};
+
+use weather::Weather;
+
+/// Each has a machine to itself: what a storm waits for should not be another storm.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn storm(name: &str, size: u64, payments: u64, run: fn(&Weather)) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    Weather::given(name, size, payments).run(run);
+}
+
+#[test]
+fn kills() {
+    storm("kills", 5, 5_000, kills::storm);
+}
+
+#[test]
+fn duplicates() {
+    storm("duplicates", 2, 1_000, duplicates::storm);
+}
+
+#[test]
+fn shuffle() {
+    storm("shuffle", 2, 800, shuffle::storm);
+}
+
+#[test]
+fn mismatch() {
+    storm("mismatch", 60, 400, mismatch::storm);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takeovers() {
+    takeovers::storm(300, 1).await;
+}
