@@ -9,7 +9,7 @@ use crate::ingress::world::scenario::model::LogNormal;
 use crate::ingress::world::scenario::row::{Fate, Row};
 use crate::ingress::world::scenario::town::Town;
 
-/// A row of truth in 40 bytes: what a world holds of it in memory.
+/// A row of truth as a world holds it in memory until its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Label {
     /// When it becomes known; [`NEVER`] sorts last. The derived order is that of the file.
@@ -25,6 +25,9 @@ pub(crate) struct Label {
 }
 
 pub(crate) const NEVER: i64 = i64::MAX;
+
+// The memory of a world counts on it: docs/worlds.md.
+const _: () = assert!(size_of::<Label>() <= 32);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Says {

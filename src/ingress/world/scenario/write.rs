@@ -14,6 +14,9 @@ pub(crate) struct Placed {
     pub(crate) arrival_seq: u32,
 }
 
+// The memory of a world counts on it: docs/worlds.md.
+const _: () = assert!(size_of::<Placed>() <= 80);
+
 /// The object of rows that begin at this index.
 pub(crate) fn arrivals(model: &Model, rows: &[Placed], first: i64) -> Result<Vec<u8>, String> {
     let mut columns = ArrivalColumns::default();
