@@ -100,26 +100,29 @@ pub(crate) fn assertion_id(nth: usize) -> String {
     format!("l{:03}", nth * 7_919 % 1_000)
 }
 
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+fn event() -> impl Strategy<Value = Event> {
     let points = proptest::option::of(prop_oneof![
         (-3..3_i64).prop_map(Ok),
         any::<bool>().prop_map(Err)
     ]);
-    let event = (
+    let fields = (
         0..90_i64,
         0..3_u8,
         proptest::option::of(0..3_u8),
         0..100_i64,
         points,
-    )
-        .prop_map(|(ts, customer, terminal, amount, points)| Event {
-            ts,
-            customer,
-            terminal,
-            amount,
-            points,
-        });
-    let stream = (proptest::collection::vec(event, 1..60), 0..4_u8);
+    );
+    fields.prop_map(|(ts, customer, terminal, amount, points)| Event {
+        ts,
+        customer,
+        terminal,
+        amount,
+        points,
+    })
+}
+
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    let stream = (proptest::collection::vec(event(), 1..60), 0..4_u8);
     stream
         .prop_flat_map(|(mut events, disorder)| {
             // From in order to wholly shuffled.

@@ -77,7 +77,6 @@ fn run(set: &Arc<FeatureSet>, case: &Case, tally: &Tally) -> Result<(), TestCase
         labels: BTreeSet::new(),
     };
     let mut horizon = i64::MIN;
-    let names: Vec<_> = set.features().map(|it| it.0.to_owned()).collect();
     for step in &case.steps {
         let looked_at = match step {
             Step::Event(nth) => {
@@ -115,9 +114,8 @@ fn run(set: &Arc<FeatureSet>, case: &Case, tally: &Tally) -> Result<(), TestCase
             }
             Step::Evict => {
                 let seen = reference.events.iter().map(|it| case.events[*it].ts);
-                let bound = seen.max().unwrap_or(0) - 5;
-                horizon = bound;
-                state.evict_before(Time::from_micros(bound * SECOND));
+                horizon = seen.max().unwrap_or(0) - 5;
+                state.evict_before(Time::from_micros(horizon * SECOND));
                 count(&tally.evictions);
                 continue;
             }
@@ -126,22 +124,16 @@ fn run(set: &Arc<FeatureSet>, case: &Case, tally: &Tally) -> Result<(), TestCase
             continue;
         }
         let found = state.compute(&record(looked_at, &case.events[looked_at]));
-        for ((name, found), expect) in names
-            .iter()
-            .zip(&found.values)
-            .zip(reference.features(looked_at))
-        {
-            prop_assert_eq!(found, &expect, "{} of {}", name, event_id(looked_at));
+        let expect = reference.features(looked_at);
+        for ((name, _), (found, expect)) in set.features().zip(found.values.iter().zip(&expect)) {
+            prop_assert_eq!(found, expect, "{} of {}", name, event_id(looked_at));
             count(&tally.features);
         }
+        prop_assert_eq!(found.values.len(), expect.len());
     }
     if horizon == i64::MIN {
-        let in_order = in_order(set, &reference);
-        prop_assert_eq!(
-            bytes(&state),
-            bytes(&in_order),
-            "the way shows in the bytes"
-        );
+        let in_order = bytes(&in_order(set, &reference));
+        prop_assert_eq!(bytes(&state), in_order, "the way shows in the bytes");
     }
     let last = case.events.iter().map(|it| it.ts).max().unwrap_or(0) + 1_000;
     state.evict_before(Time::from_micros(last * SECOND));

@@ -94,7 +94,7 @@ impl Test {
     fn run(self, bug: Option<Bug>) -> Option<String> {
         planted::plant(bug);
         let result = match self {
-            Test::Kills => self.storm(kills::storm, 3, 1_500, bug),
+            Test::Kills => self.storm(kills::storm, 6, 5_000, bug),
             Test::KillWhileDraining => self.storm(kills::storm, 1, 2_000, bug),
             Test::Duplicates => self.storm(duplicates::storm, 1, 200, bug),
             Test::Mismatch => self.storm(mismatch::storm, 20, 100, bug),
