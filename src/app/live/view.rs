@@ -105,6 +105,9 @@ struct Pen {
 
 impl Pen {
     fn ink(self, style: Style, text: impl AsRef<str>) -> String {
+        if text.as_ref().is_empty() {
+            return String::new();
+        }
         style
             .force_styling(self.has_colour)
             .apply_to(text.as_ref())

@@ -20,6 +20,7 @@ mod money;
 mod page;
 mod plots;
 mod rules;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod timeline;
