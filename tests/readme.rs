@@ -68,7 +68,11 @@ fn the_commands_for_a_second_shell_work() {
     assert!(terminate.expect("run kill").success());
     assert!(platform.wait().expect("it ends").success());
     // A payment is four events; then one more comes without its context.
-    assert_eq!(said.matches(r#""result":"ADMITTED""#).count(), 5 + 5, "{said}");
+    assert_eq!(
+        said.matches(r#""result":"ADMITTED""#).count(),
+        5 + 5,
+        "{said}"
+    );
     assert!(said.contains("R001 fired"), "{said}");
 }
 
@@ -86,7 +90,10 @@ fn listening(home: &Path, platform: &mut Child) -> String {
         if let Some(addr) = addr.ok().filter(|it| !it.trim().is_empty()) {
             return addr.trim().to_owned();
         }
-        assert!(platform.try_wait().expect("ask for it").is_none(), "it ended");
+        assert!(
+            platform.try_wait().expect("ask for it").is_none(),
+            "it ended"
+        );
         assert!(Instant::now() < deadline, "it does not listen");
         std::thread::park_timeout(Duration::from_millis(20));
     }
@@ -174,7 +181,14 @@ fn command(home: &Path, words: &[&str]) -> Command {
 
 /// Runs a block and returns what it printed on stdout.
 fn run(block: &Block, home: &Path) -> String {
-    let words = ["timeout", BLOCK_SECONDS_MAX, "sh", "-e", "-c", &block.script];
+    let words = [
+        "timeout",
+        BLOCK_SECONDS_MAX,
+        "sh",
+        "-e",
+        "-c",
+        &block.script,
+    ];
     let output = command(home, &words).output().expect("run timeout and sh");
     assert_eq!(
         output.status.code(),
@@ -198,7 +212,8 @@ fn blocks(page: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     let mut lines = (1..).zip(page.lines());
     while let Some((at, line)) = lines.next() {
-        let Some((exit, is_live)) = mark(line).map_err(|error| format!("line {at}: {error}"))? else {
+        let Some((exit, is_live)) = mark(line).map_err(|error| format!("line {at}: {error}"))?
+        else {
             continue;
         };
         let Some((fence_at, "```sh")) = lines.next() else {

@@ -105,6 +105,9 @@ struct Pen {
 
 impl Pen {
     fn ink(self, style: Style, text: impl AsRef<str>) -> String {
+        if text.as_ref().is_empty() {
+            return String::new();
+        }
         style
             .force_styling(self.has_colour)
             .apply_to(text.as_ref())
@@ -122,7 +125,7 @@ impl Pen {
     /// Left and right on one line; where both do not fit, the right one goes.
     fn spread(self, left: &str, right: &str) -> String {
         let used = measure_text_width(left) + measure_text_width(right);
-        if used + 2 > self.width {
+        if right.is_empty() || used + 2 > self.width {
             return left.to_owned();
         }
         format!("{left}{}{right}", " ".repeat(self.width - used))
@@ -141,7 +144,7 @@ impl Pen {
     fn stage(self, stage: &Stage, live: &Live) -> String {
         let name = format!("{:<NAME_WIDTH$}", stage.name);
         match stage.state {
-            State::Waiting => self.dim(format!("· {name}")),
+            State::Waiting => self.dim(format!("· {}", stage.name)),
             State::Done => {
                 let mark = self.ink(Style::new().green(), "✓");
                 let left = format!("{mark} {name}{}", stage.detail);

@@ -20,9 +20,9 @@ mod money;
 mod page;
 mod plots;
 mod rules;
+mod tables;
 #[cfg(test)]
 mod tests;
-mod tiles;
 mod timeline;
 mod worth;
 

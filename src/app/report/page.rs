@@ -9,14 +9,14 @@ use askama::Template;
 use crate::app::commands::table::grouped;
 use crate::app::report::collect::Collected;
 use crate::app::report::money::money;
-use crate::app::report::plots::{self, RULES_MAX, campaign_name};
-use crate::app::report::tiles::{Tile, percent, tiles};
-use crate::app::report::timeline::{ms, place};
-use crate::app::report::worth::Worth;
+use crate::app::report::plots;
+use crate::app::report::tables::{
+    CheckRow, OutcomeRow, RuleRow, WorthTable, campaigns, checks, identities, outcomes, percent,
+    percentiles, rule_row, shown_rules, worths,
+};
 use crate::contracts::reconciliation::Reconciliation;
-use crate::contracts::run_report::{RuleFigures, RunReport};
+use crate::contracts::run_report::RunReport;
 use crate::domain::ids::PlatformRunId;
-use crate::domain::vocabulary::Outcome;
 
 /// What was checked of the run before the page was made.
 pub(crate) struct Proof {
@@ -63,41 +63,12 @@ struct Page<'p> {
     made_at: String,
 }
 
-struct OutcomeRow {
-    name: &'static str,
-    colour: String,
-    cells: Vec<String>,
-}
-
-struct WorthTable {
-    title: &'static str,
-    rows: Vec<WorthRow>,
-}
-
-struct WorthRow {
-    amount: String,
-    outcome: &'static str,
-    rules: String,
-    campaign: String,
-    time: String,
-    event_id: String,
-    decision_id: String,
-}
-
-struct RuleRow {
-    id: String,
-    outcome: String,
-    description: String,
-    cells: Vec<String>,
-    precision: f64,
-}
-
-struct CheckRow {
-    name: String,
-    left: String,
-    right: String,
-    balances: bool,
-    example: String,
+struct Tile {
+    label: &'static str,
+    value: String,
+    note: String,
+    /// `good`, `bad` or nothing.
+    tone: &'static str,
 }
 
 /// Where the page of a run lies if nobody says otherwise.
@@ -205,142 +176,107 @@ fn lead(collected: &Collected) -> String {
     format!("{total} payments{value}, {first} to {last}")
 }
 
-fn outcomes(collected: &Collected) -> Vec<OutcomeRow> {
-    let figures = &collected.figures;
-    let row = |outcome: &Outcome| {
-        let (decided, frauds) = (figures.of(*outcome), figures.frauds_in[place(*outcome)]);
-        let mut cells = vec![grouped(decided), percent(decided, figures.total())];
-        if collected.has_truth() {
-            cells.extend([grouped(frauds), percent(frauds, decided)]);
-        }
-        OutcomeRow {
-            name: outcome.as_str(),
-            colour: plots::ink(*outcome).css(),
-            cells,
-        }
+fn tiles(collected: &Collected, report: &RunReport, proof: &Proof) -> Vec<Tile> {
+    let tile = |label, value, note| Tile {
+        label,
+        value,
+        note,
+        tone: "",
     };
-    Outcome::ALL.iter().map(row).collect()
-}
-
-fn campaigns(report: &RunReport, currency: &str) -> Vec<Vec<String>> {
-    let row = |it: &crate::contracts::run_report::Campaign| {
-        vec![
-            campaign_name(&it.name),
-            grouped(it.count),
-            percent(it.caught, it.count),
-            money(it.amount_minor, currency),
-            percent(it.caught_minor, it.amount_minor),
-            money(it.amount_minor - it.caught_minor, currency),
-        ]
-    };
-    report.campaigns.iter().map(row).collect()
-}
-
-fn worths(collected: &Collected) -> Vec<WorthTable> {
-    let worths = &collected.figures.worths;
-    let row = |it: &Worth| WorthRow {
-        amount: money(it.amount_minor, collected.world.currency()),
-        outcome: it.outcome.as_str(),
-        rules: match it.fired.as_slice() {
-            [] => "none".to_owned(),
-            fired => fired.join(", "),
-        },
-        campaign: match it.campaign {
-            0 => "–".to_owned(),
-            campaign => campaign_name(collected.world.campaigns.name(campaign)),
-        },
-        time: it.ts.chars().take(16).collect::<String>().replace('T', " "),
-        event_id: it.event_id.clone(),
-        decision_id: it.decision_id.to_string(),
-    };
-    [
-        ("Largest fraud missed", &worths.missed),
-        ("Largest fraud caught", &worths.caught),
-        ("Largest false alarms", &worths.alarms),
-    ]
-    .into_iter()
-    .filter(|(_, list)| !list.is_empty())
-    .map(|(title, list)| WorthTable {
-        title,
-        rows: list.iter().map(row).collect(),
-    })
-    .collect()
-}
-
-/// The rules that are shown, and a sentence about the rest.
-fn shown_rules(rules: &[RuleFigures]) -> (Vec<&RuleFigures>, String) {
-    let (fired, silent): (Vec<_>, Vec<_>) = rules.iter().partition(|it| it.fired > 0);
-    let more = fired.len().saturating_sub(RULES_MAX);
-    let mut rest = Vec::new();
-    if more > 0 {
-        rest.push(format!("{more} more rules fired."));
-    }
-    if !silent.is_empty() {
-        let names: Vec<&str> = silent
-            .iter()
-            .take(20)
-            .map(|it| it.rule_id.as_str())
-            .collect();
-        rest.push(format!("Never fired: {}.", names.join(", ")));
-    }
-    (fired.into_iter().take(RULES_MAX).collect(), rest.join(" "))
-}
-
-fn rule_row(rule: &RuleFigures, collected: &Collected) -> RuleRow {
-    let written = collected.written.iter().find(|it| it.0 == rule.rule_id);
-    let written = written.map(|it| &it.1);
-    let mut cells = vec![grouped(rule.fired)];
-    if collected.has_truth() {
-        let percent = |share: f64| format!("{:.0} %", share * 100.0);
-        cells.extend([
-            grouped(rule.frauds),
-            percent(rule.precision),
-            percent(rule.recall),
-            money(rule.caught_minor, collected.world.currency()),
-            grouped(rule.alone),
-        ]);
-    }
-    cells.push(grouped(rule.blind));
-    RuleRow {
-        id: rule.rule_id.clone(),
-        outcome: written.map_or_else(String::new, |it| it.outcome.to_string()),
-        description: written.map_or_else(String::new, |it| {
-            format!("{} ({})", it.description, it.reason_code)
-        }),
-        cells,
-        precision: (rule.precision * 100.0).round(),
-    }
-}
-
-fn percentiles(collected: &Collected) -> Vec<(String, String)> {
-    let of = &collected.figures.latency_us;
-    let row = |(name, quantile): (&str, f64)| {
-        let value = ms(of, quantile);
-        (
-            name.to_owned(),
-            format!("{} ms", grouped(value.round() as i64)),
-        )
-    };
-    let rows = [
-        ("p50", 0.5),
-        ("p90", 0.9),
-        ("p95", 0.95),
-        ("p99", 0.99),
-        ("p99.9", 0.999),
-        ("max", 1.0),
+    let latency = &report.latency_ms;
+    let mut tiles = vec![
+        tile(
+            "Payments decided",
+            grouped(report.decisions["total"]),
+            format!("{} events admitted", grouped(report.events.admitted)),
+        ),
+        tile(
+            "Throughput",
+            format!("{}/s", grouped(report.throughput.payments_per_s as i64)),
+            format!(
+                "{:.1} s, first admission to last decision",
+                report.throughput.wall_s
+            ),
+        ),
+        tile(
+            "Latency, p50",
+            format!("{} ms", grouped(latency.p50.round() as i64)),
+            format!(
+                "p99 {} ms, admission to decision",
+                grouped(latency.p99.round() as i64)
+            ),
+        ),
     ];
-    rows.into_iter().map(row).collect()
+    if collected.has_truth() {
+        tiles.extend(fraud_tiles(report, collected.world.currency()));
+    }
+    let checks = &proof.reconciliation.checks;
+    let balanced = checks.iter().filter(|it| it.balances()).count();
+    let is_balanced = proof.reconciliation.balanced;
+    tiles.push(Tile {
+        label: "Books",
+        value: if is_balanced {
+            "balanced"
+        } else {
+            "NOT balanced"
+        }
+        .to_owned(),
+        note: format!("{balanced} of {} checks equal", checks.len()),
+        tone: if is_balanced { "good" } else { "bad" },
+    });
+    let (compared, differ) = (report.replay.compared, report.replay.mismatched);
+    let (value, tone) = match (proof.is_replayed, differ) {
+        (false, _) => ("not asked".to_owned(), ""),
+        (true, 0) => (format!("{} equal", grouped(compared)), "good"),
+        (true, differ) => (format!("{} differ", grouped(differ)), "bad"),
+    };
+    tiles.push(Tile {
+        label: "Replay",
+        value,
+        note: format!("{} decisions recomputed", grouped(compared)),
+        tone,
+    });
+    tiles
 }
 
-fn checks(found: &Reconciliation) -> Vec<CheckRow> {
-    let row = |check: &crate::contracts::reconciliation::Check| CheckRow {
-        name: check.name.replace('_', " "),
-        left: grouped(check.left),
-        right: grouped(check.right),
-        balances: check.balances(),
-        example: check.examples.first().cloned().unwrap_or_default(),
+fn fraud_tiles(report: &RunReport, currency: &str) -> Vec<Tile> {
+    let fraud = &report.fraud;
+    let stopped = fraud.caught + fraud.false_alarms;
+    let tile = |label, value, note| Tile {
+        label,
+        value,
+        note,
+        tone: "",
     };
-    found.checks.iter().map(row).collect()
+    vec![
+        tile(
+            "Fraud caught, by value",
+            percent(fraud.caught_minor, fraud.amount_minor),
+            format!(
+                "{} of {}",
+                money(fraud.caught_minor, currency),
+                money(fraud.amount_minor, currency)
+            ),
+        ),
+        tile(
+            "Fraud caught, by count",
+            percent(fraud.caught, fraud.count),
+            format!(
+                "{} of {} payments",
+                grouped(fraud.caught),
+                grouped(fraud.count)
+            ),
+        ),
+        tile(
+            "Precision",
+            percent(fraud.caught, stopped),
+            format!(
+                "{} of {} not approved were fraud",
+                grouped(fraud.caught),
+                grouped(stopped)
+            ),
+        ),
+    ]
 }
 
 fn replay(report: &RunReport, proof: &Proof) -> String {
@@ -355,34 +291,4 @@ fn replay(report: &RunReport, proof: &Proof) -> String {
             grouped(differ)
         ),
     }
-}
-
-fn identities(collected: &Collected) -> Vec<(String, String)> {
-    let facts = &collected.facts;
-    let mut rows = vec![
-        ("run", facts.pins.platform_run_id.to_string()),
-        ("scenario run", facts.pins.scenario_run_id.to_string()),
-        (
-            "manifest fingerprint",
-            facts.pins.manifest_fingerprint.to_string(),
-        ),
-        ("semantic digest", facts.semantic_digest.to_string()),
-        (
-            "made",
-            format!("{} by {}", facts.created_at, facts.actor.actor_id),
-        ),
-    ];
-    if !facts.label.is_empty() {
-        rows.push(("label", facts.label.clone()));
-    }
-    rows.push(("rules of", collected.bundle_name.clone()));
-    let mut rows: Vec<(String, String)> = rows
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    for (name, values) in &collected.figures.identities {
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        rows.push(((*name).to_owned(), values.join(", ")));
-    }
-    rows
 }
