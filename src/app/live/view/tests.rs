@@ -21,7 +21,7 @@ fn stage(name: &str, state: State, done: u64, total: u64, detail: &str) -> Stage
 fn live() -> Live {
     let stopped = |nth: u64| Stopped {
         ts: "2025-01-14T12:03".to_owned(),
-        outcome: if nth % 2 == 0 {
+        outcome: if nth.is_multiple_of(2) {
             Outcome::Decline
         } else {
             Outcome::Review
