@@ -35,7 +35,8 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn text(name: &str) -> String {
-    std::fs::read_to_string(folder("profiles/scenarios").join(format!("{name}.yaml"))).unwrap()
+    std::fs::read_to_string(folder("profiles/scenarios").join(format!("{name}.yaml")))
+        .expect("a shipped scenario is readable")
 }
 
 #[test]
@@ -84,23 +85,23 @@ async fn drift() {
 }
 
 async fn check(name: &str) {
-    let plan = ScenarioPlan::parse(name, text(name), None).unwrap();
+    let plan = ScenarioPlan::parse(name, text(name), None).expect("a shipped scenario");
     let one = MemoryObjects::new();
     let on_one = materialise_scenario(&one, &plan, 1, |_, _| ())
         .await
-        .unwrap();
+        .expect("a world");
     drop(one);
     let objects = Arc::new(MemoryObjects::new());
     let made = materialise_scenario(objects.as_ref(), &plan, 2, |_, _| ()).await;
-    let world = made.unwrap();
+    let world = made.expect("a world");
     assert_eq!(world, on_one, "one thread and two make different worlds");
     committed(name, &world);
 
-    let scenario = parse_scenario(name, &text(name)).unwrap();
+    let scenario = parse_scenario(name, &text(name)).expect("a shipped scenario");
     let mut reader = WorldReader::open(objects.clone(), world.facts.clone(), 0);
     let mut walk = Walk::new(&scenario);
     loop {
-        let arrivals = reader.next(10_000).await.unwrap();
+        let arrivals = reader.next(10_000).await.expect("arrivals");
         if arrivals.is_empty() {
             break;
         }
@@ -112,8 +113,10 @@ async fn check(name: &str) {
     let payments = walk.times.len() as i64;
     assert_eq!(payments, world.facts.payments_count);
     assert!(walk.links > 0, "no new card or device");
-    let truths = read_truth(objects.as_ref(), &world.facts).await.unwrap();
-    let (_, [least, most], share) = SHIPPED.iter().find(|it| it.0 == name).unwrap();
+    let truths = read_truth(objects.as_ref(), &world.facts)
+        .await
+        .expect("truth");
+    let (_, [least, most], share) = SHIPPED.iter().find(|it| it.0 == name).expect("its bounds");
     assert!((*least..=*most).contains(&payments), "{payments} payments");
     let frauds = truth_holds(&scenario, &truths, &walk.times);
     let thousandths = frauds as f64 * 1_000.0 / payments as f64;
@@ -242,7 +245,7 @@ fn truth_holds(scenario: &Scenario, truths: &[Truth], times: &HashMap<String, i6
 /// The facts pin every byte; they are those that are committed.
 #[track_caller]
 fn committed(name: &str, world: &World) {
-    let facts = serde_json::to_vec(&world.facts).unwrap();
+    let facts = serde_json::to_vec(&world.facts).expect("facts");
     let line = format!(
         "{name} {} {} {}",
         world.manifest_fingerprint,
@@ -251,8 +254,8 @@ fn committed(name: &str, world: &World) {
     );
     let file = folder("tests/worlds").join(format!("{name}.txt"));
     if std::env::vars_os().any(|(name, _)| name == "UPDATE_DOCS") {
-        std::fs::create_dir_all(folder("tests/worlds")).unwrap();
-        std::fs::write(&file, format!("{line}\n")).unwrap();
+        std::fs::create_dir_all(folder("tests/worlds")).expect("a folder");
+        std::fs::write(&file, format!("{line}\n")).expect("a file");
         return;
     }
     let stands = std::fs::read_to_string(&file).unwrap_or_default();
