@@ -4,8 +4,6 @@
 //! After a change of the generator (which counts `GENERATOR_REV` up) or of a scenario:
 //! `UPDATE_DOCS=1 cargo test --test worlds`, then read the difference.
 
-#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -16,7 +16,7 @@
 //! | how often which value, up to two data sets over one another | [`histogram`] |
 //! | the share of values at or below each value | [`cumulative`] |
 //! | named amounts, split into parts | [`named_bars`] |
-//! | a number for each pair of two lists of names | [`matrix`] |
+//! | a number for each pair of two lists of names | [`matrix()`] |
 
 mod axis;
 mod bars;
