@@ -7,8 +7,9 @@ use crate::domain::digest::Digest;
 use crate::domain::vocabulary::EventClass;
 use crate::reconcile::check::{EXAMPLES_MAX, Examples, int};
 use crate::reconcile::{Audit, Error};
-use crate::substrate::db::{Client, Day, Row};
+use crate::substrate::db::{Client, Day, Row, ToSql};
 
+const NEXT_DAY: &str = include_str!("sql/next_day.sql");
 const READ_EVENTS: &str = include_str!("sql/read_events.sql");
 const READ_TERMINALS: &str = include_str!("sql/read_terminals.sql");
 const NAME_EVENTS: &str = include_str!("sql/name_events.sql");
@@ -70,24 +71,14 @@ impl Index {
     pub(super) async fn load(audit: &Audit<'_>, class: EventClass) -> Result<Index, Error> {
         let client = audit.ground.db.get().await?;
         let mut entries = Vec::new();
-        let mut after = (audit.cut.since, -1i64, -1i32);
+        let mut before = Day(audit.cut.since.0 - 1);
         loop {
-            let statement = client.prepare_cached(READ_EVENTS).await?;
-            let (day, batch_id, item) = &after;
-            let rows = client
-                .query(
-                    &statement,
-                    &[&audit.run, &class.as_str(), day, batch_id, item, &PAGE],
-                )
-                .await?;
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            let row = client.query_one(NEXT_DAY, &[&before]).await?;
+            let Some(day) = row.get::<_, Option<Day>>(0) else {
                 break;
             };
-            let places = places(&client, key_of(first), key_of(last)).await?;
-            entries.extend(rows.iter().map(|row| entry(row, &places)));
-            let (day, batch_id) = key_of(last);
-            after = (day, batch_id, last.get(2));
-            (audit.progress)("admitted events", entries.len() as u64);
+            load_day(audit, &client, class, day, &mut entries).await?;
+            before = day;
         }
         entries.sort_unstable_by_key(|entry: &Entry| entry.key);
         Ok(Index { entries })
@@ -158,6 +149,31 @@ impl Index {
             .collect();
         self.name(audit, |entry| repeated.contains(&entry.key))
             .await
+    }
+}
+
+/// Adds the rows of one day.
+async fn load_day(
+    audit: &Audit<'_>,
+    client: &Client,
+    class: EventClass,
+    day: Day,
+    entries: &mut Vec<Entry>,
+) -> Result<(), Error> {
+    let statement = client.prepare_cached(READ_EVENTS).await?;
+    let mut after = (-1i64, -1i32);
+    loop {
+        let (batch_id, item) = &after;
+        let keys: [&(dyn ToSql + Sync); 6] =
+            [&audit.run, &class.as_str(), &day, batch_id, item, &PAGE];
+        let rows = client.query(&statement, &keys).await?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(());
+        };
+        let places = places(client, key_of(first), key_of(last)).await?;
+        entries.extend(rows.iter().map(|row| entry(row, &places)));
+        after = (last.get(1), last.get(2));
+        (audit.progress)("admitted events", entries.len() as u64);
     }
 }
 
