@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bench;
-use crate::app::cli::{Bench, Cli, Command, Sr};
+use crate::app::cli::{Bench, Cli, Command, Dla, Sr};
 use crate::app::output::Output;
-use crate::app::profile::Profile;
+use crate::app::profile::{self, Profile};
 use crate::app::roles::Bells;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
@@ -67,6 +67,14 @@ impl Refusal {
 }
 
 impl Call {
+    /// How a command on the same data begins, to be typed as it stands.
+    fn program(&self) -> String {
+        if self.data_dir == profile::default_data_dir() {
+            return "fraudplat".to_owned();
+        }
+        format!("fraudplat --data-dir {}", self.data_dir.display())
+    }
+
     fn path(&self, path: &Path) -> PathBuf {
         self.cwd.join(path)
     }
@@ -109,11 +117,27 @@ pub(crate) fn needs_roles(command: &Command) -> bool {
     }
 }
 
-/// Carries out a command.
+/// Carries out a command. One that only reads ends where it stands when it is told to stop; the
+/// others come to an end of their own.
 ///
 /// # Errors
 /// [`Refusal`] for exit 3; anything else for exit 1.
 pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
+    let only_reads = matches!(
+        command,
+        Command::Reconcile(_) | Command::Replay(_) | Command::Dla(Dla::Verify { .. })
+    );
+    let carried_out = Box::pin(carry_out(call, command));
+    if !only_reads {
+        return carried_out.await;
+    }
+    tokio::select! {
+        result = carried_out => result,
+        () = call.stop.cancelled() => anyhow::bail!("stopped; nothing was changed"),
+    }
+}
+
+async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Demo(options) => Box::pin(demo::run(call, &options)).await,
         Command::Migrate { .. } => {

@@ -105,13 +105,14 @@ async fn count(
 ) -> anyhow::Result<RunReport> {
     let collected = collect(call, run).await?;
     let written = path.display().to_string();
-    let report = numbers(
+    let mut report = numbers(
         &collected,
         asked.sent,
         replay,
         &proof.reconciliation,
         &written,
     );
+    report.next = next(&call.program(), run, collected.example());
     write(path, &collected, &report, proof)?;
     Ok(report)
 }
@@ -144,20 +145,20 @@ pub(crate) fn numbers(
         replay,
         rss_peak_mb: rss_peak_mb(),
         reports: vec![written.to_owned()],
-        next: next(&run, collected.example()),
+        next: next("fraudplat", &run, collected.example()),
     }
 }
 
-fn next(run: &PlatformRunId, example: Option<&str>) -> Vec<String> {
-    let mut next = vec![format!("fraudplat run show {run}")];
-    next.extend(example.map(|id| format!("fraudplat replay decision {id}")));
+fn next(program: &str, run: &PlatformRunId, example: Option<&str>) -> Vec<String> {
+    let mut next = vec![format!("run show {run}")];
+    next.extend(example.map(|id| format!("replay decision {id}")));
     next.extend([
-        format!("fraudplat dla verify --run {run}"),
-        format!("fraudplat reconcile run --run {run}"),
-        format!("fraudplat gov facts --run {run}"),
-        format!("fraudplat run report {run}"),
+        format!("dla verify --run {run}"),
+        format!("reconcile run --run {run}"),
+        format!("gov facts --run {run}"),
+        format!("run report {run}"),
     ]);
-    next
+    next.iter().map(|it| format!("{program} {it}")).collect()
 }
 
 /// The high-water mark of this process's memory, from `/proc/self/status`.

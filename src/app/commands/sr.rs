@@ -50,7 +50,8 @@ pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
         );
         let next = match &created.world {
             Some(_) => format!(
-                "next: fraudplat wsp stream --run {}",
+                "next: {} wsp stream --run {}",
+                call.program(),
                 created.platform_run_id
             ),
             None => "next: POST its events to /v1/events; docs/http.md shows how".to_owned(),
