@@ -48,7 +48,7 @@ pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
             measure("CPU of the live loop", looped.cpu.total_s(), "s"),
         ],
         notes: vec![
-            "P8's goal is of a recovery from a snapshot; there are no snapshots, this is replay from the archive",
+            "P8's goal is of a recovery from a snapshot; this is a replay from the archive",
         ],
     };
     report.print(&call.output);
