@@ -14,7 +14,7 @@ scenario: tiny
 seed: 7
 start: 2025-03-01T00:00:00Z
 days: 12
-population: {customers: 60, merchants: 30}
+population: {customers: 60, merchants: 60}
 payments: {per_customer_day: 1.0}
 campaigns:
   - {type: stolen_card, per_day: 0.5}

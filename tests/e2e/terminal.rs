@@ -98,8 +98,11 @@ impl Terminal {
         self.written.extend(read);
     }
 
+    /// Row by row: a row that is written to its end is no reason to join the next.
     fn contents(&self) -> String {
-        self.screen.screen().contents()
+        let screen = self.screen.screen();
+        let rows = screen.rows(0, screen.size().1);
+        rows.map(|row| row.trim_end().to_owned() + "\n").collect()
     }
 }
 

@@ -15,9 +15,11 @@ use crate::app::run::{DONE, FAILED};
 use crate::contracts::code::Code;
 use crate::contracts::ready::WorldFacts;
 use crate::contracts::run_report::RunReport;
+use crate::ingress::world::WorldReader;
 use crate::ingress::wsp::Options;
 
 const LANES: usize = 4;
+const ARRIVALS_AT_ONCE: usize = 4_096;
 
 pub(crate) async fn run(call: &Call, asked: &Demo) -> anyhow::Result<u8> {
     let report = Box::pin(whole_loop(call, asked)).await?;
@@ -45,7 +47,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     let run = created.platform_run_id;
     let world = created.world.context("a scenario has a world")?;
     show.end("world", described(&world));
-    let payments = asked.payments.unwrap_or(i64::MAX).min(world.payments_count);
+    let (arrivals, payments) = extent(call, &world, asked.payments).await?;
     show.change(|canvas| {
         let live = canvas.live_mut();
         live.title = format!("{}, {} payments", asked.scenario, grouped(payments));
@@ -55,7 +57,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     let watch = show.watch(call, &run, payments.unsigned_abs());
     show.begin("stream");
     show.begin("decide");
-    let sent = Box::pin(wsp::send(call, &run, &options(asked.payments))).await?;
+    let sent = Box::pin(wsp::send(call, &run, &options(arrivals))).await?;
     show.end(
         "stream",
         format!(
@@ -74,13 +76,39 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     Box::pin(report::make(call, &run, &asked, &show)).await
 }
 
-/// As fast as the gate takes them, all or only the first so many.
-pub(crate) fn options(payments: Option<i64>) -> Options {
+/// How many arrivals of the world are sent, `None` for all, and how many of them are payments.
+async fn extent(
+    call: &Call,
+    world: &WorldFacts,
+    asked: Option<i64>,
+) -> anyhow::Result<(Option<i64>, i64)> {
+    let Some(asked) = asked.filter(|asked| *asked < world.payments_count) else {
+        return Ok((None, world.payments_count));
+    };
+    let mut reader = WorldReader::open(call.ground.objects.clone(), world.clone(), 0);
+    let mut payments = 0;
+    loop {
+        let arrivals = reader.next(ARRIVALS_AT_ONCE).await?;
+        anyhow::ensure!(
+            !arrivals.is_empty(),
+            "the world has fewer payments than it says"
+        );
+        for arrival in arrivals {
+            payments += i64::from(arrival.payment.is_some());
+            if payments == asked {
+                return Ok((Some(arrival.index + 1), asked));
+            }
+        }
+    }
+}
+
+/// As fast as the gate takes them, all or only the first so many arrivals.
+pub(crate) fn options(limit: Option<i64>) -> Options {
     Options {
         speedup: None,
         concurrency: LANES,
         lockstep: None,
-        limit: payments,
+        limit,
         arrivals_per_request: wsp::ARRIVALS_PER_REQUEST,
     }
 }

@@ -308,7 +308,8 @@ fn amount(stage: &Stage) -> String {
         (done, 0) => number(done),
         (done, total) => format!("{} of {}", number(done), number(total)),
     };
-    match (count.is_empty(), stage.detail.is_empty()) {
+    // Where the total is known the name of the stage says what is counted.
+    match (count.is_empty(), stage.detail.is_empty() || stage.total > 0) {
         (_, true) => count,
         (true, false) => stage.detail.clone(),
         (false, false) => format!("{count}, {}", stage.detail),
