@@ -32,7 +32,9 @@ fn the_demo_prints_one_report_whose_numbers_agree() {
     let (events, decisions) = (&report.events, &report.decisions);
     let payments = decisions["total"];
     assert!((400..1_500).contains(&payments), "{payments}");
-    assert_eq!(events.sent, 4 * payments);
+    // A payment is four events; a link between entities, such as a new device, is two.
+    let of_links = events.sent - 4 * payments;
+    assert!(of_links >= 0 && of_links % 2 == 0, "{events:?}");
     assert_eq!(events.admitted, events.sent);
     assert_eq!(
         events.received,
