@@ -39,7 +39,11 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     let bells = call.bells.as_ref();
     let bells = bells.context("the demo runs the roles itself")?;
     let stages = ["world", "stream", "decide", "balance", "replay", "report"];
-    let show = Show::new(&call.output, &asked.scenario, &stages);
+    let show = Show::new(
+        &call.output,
+        &format!("demo of {}", asked.scenario),
+        &stages,
+    );
     let call = &show.call(call);
 
     show.begin("world");
@@ -50,7 +54,7 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     let (arrivals, payments) = extent(call, &world, asked.payments).await?;
     show.change(|canvas| {
         let live = canvas.live_mut();
-        live.title = format!("{}, {} payments", asked.scenario, grouped(payments));
+        live.title = format!("demo of {}, {} payments", asked.scenario, grouped(payments));
         live.run = run.to_string();
     });
 

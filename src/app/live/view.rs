@@ -132,7 +132,7 @@ impl Pen {
     }
 
     fn head(self, live: &Live) -> Vec<String> {
-        let name = self.ink(Style::new().bold().cyan(), "fraudplat demo");
+        let name = self.ink(Style::new().bold().cyan(), "fraudplat");
         let left = format!("{name}  {}", self.bold(&live.title));
         let mut lines = vec![self.spread(&left, &self.dim(seconds(live.elapsed_ms)))];
         if !live.run.is_empty() {
