@@ -83,7 +83,8 @@ demo-short:
     dir=$(mktemp -d)
     trap 'rm -rf "$dir"' EXIT
     chmod 755 "$dir" # as root, Postgres runs as another user who must get through
-    cargo build {{ cargo_options }} --bin fraudplat
+    # Built with the tests: alone, the executable's dependencies have other features and are built anew.
+    cargo test {{ cargo_options }} --no-run --test e2e
     "$CARGO_TARGET_DIR/ci/fraudplat" --data-dir "$dir/data" demo --json --payments 2000
 
 # Check bans, licences and sources with cargo-deny (compiled on first use; `just test` checks the same file without it)
