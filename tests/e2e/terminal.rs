@@ -101,7 +101,7 @@ impl Terminal {
     /// Row by row: a row that is written to its end is no reason to join the next.
     fn contents(&self) -> String {
         let screen = self.screen.screen();
-        let rows = screen.rows(0, screen.size().1);
+        let rows = screen.rows(0, screen.size().1.get());
         rows.map(|row| row.trim_end().to_owned() + "\n").collect()
     }
 }
