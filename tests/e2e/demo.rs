@@ -32,12 +32,9 @@ fn the_demo_prints_one_report_whose_numbers_agree() {
     let (events, decisions) = (&report.events, &report.decisions);
     let payments = decisions["total"];
     assert!((400..1_500).contains(&payments), "{payments}");
-    // A payment is four events. A device that is linked to an account is an arrival and its entities.
-    let links = events.sent - 4 * payments;
-    assert!(
-        (0..payments / 4).contains(&links) && links % 2 == 0,
-        "{events:?}"
-    );
+    // A payment is four events; a link between entities, such as a new device, is two.
+    let of_links = events.sent - 4 * payments;
+    assert!(of_links >= 0 && of_links % 2 == 0, "{events:?}");
     assert_eq!(events.admitted, events.sent);
     assert_eq!(
         events.received,

@@ -74,14 +74,19 @@ impl Terminal {
         )
     }
 
-    /// Takes in what is written until the screen shows what is looked for.
+    /// Takes in what is written until the screen showed what is looked for. A picture comes in
+    /// pieces, and one read may hold the end of one and the beginning of the next.
     fn until(&mut self, what: &str, shows: impl Fn(&str) -> bool) {
-        while !shows(&self.contents()) {
+        let mut is_shown = shows(&self.contents());
+        while !is_shown {
             let read = self.bytes.recv_timeout(LONG);
             let Ok(read) = read else {
                 panic!("waited for {what}; the screen:\n{}", self.contents());
             };
-            self.take(&read);
+            for piece in read.chunks(64) {
+                self.take(piece);
+                is_shown = is_shown || shows(&self.contents());
+            }
         }
     }
 
@@ -122,12 +127,9 @@ fn the_demo_is_drawn_while_it_runs_and_taken_down_at_the_end() {
     terminal.until("the outcomes", |screen| {
         screen.contains("✓ world") && screen.contains("outcomes") && screen.contains("approve")
     });
-    terminal.until("the checks", |screen| screen.contains("✓ balance"));
-    assert!(
-        terminal.contents().contains("checks equal"),
-        "{}",
-        terminal.contents()
-    );
+    terminal.until("the checks", |screen| {
+        screen.contains("✓ balance") && screen.contains("checks equal")
+    });
     let ended = demo.wait().expect(DONE);
     terminal.rest();
     assert!(ended.stdout.contains("look further:"), "{}", ended.stdout);

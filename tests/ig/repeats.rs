@@ -187,6 +187,7 @@ async fn patiently(gate: &Gate, body: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn connections_that_race_the_same_events_admit_each_once() {
     const CONNECTIONS: u64 = 64;
+    const EVENTS: i64 = 10_000;
     let lab = lab().await;
     let options = Options {
         request_ms_max: 100_000,
@@ -199,7 +200,7 @@ async fn connections_that_race_the_same_events_admit_each_once() {
         };
         lab.gate_with(other).await
     }];
-    let events: Vec<Value> = (0..2_000)
+    let events: Vec<Value> = (0..EVENTS)
         .map(|n| lab.traffic(&format!("e{n}"), n))
         .collect();
     let events = Arc::new(events);
@@ -227,7 +228,7 @@ async fn connections_that_race_the_same_events_admit_each_once() {
     let mut receipts: Option<BTreeMap<String, String>> = None;
     while let Some(raced) = racing.join_next().await {
         let raced = raced.unwrap();
-        assert_eq!(raced.len(), 2_000);
+        assert_eq!(raced.len() as i64, EVENTS);
         let first = receipts.get_or_insert_with(|| raced.clone());
         assert_eq!(*first, raced);
     }
@@ -235,7 +236,7 @@ async fn connections_that_race_the_same_events_admit_each_once() {
         gate.drain().await;
     }
     let counts = lab.balance().await;
-    assert_eq!(counts.admitted, 2_000);
+    assert_eq!(counts.admitted, EVENTS);
     let copies = lab.copies(Stream::Traffic).await;
-    assert!(copies.len() == 2_000 && copies.values().all(|n| *n == 1));
+    assert!(copies.len() as i64 == EVENTS && copies.values().all(|n| *n == 1));
 }

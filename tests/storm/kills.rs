@@ -29,7 +29,7 @@ enum Kill {
 /// Small, so that memory comes back from snapshots that are older than what is decided.
 const SNAPSHOT_DECISIONS: &str = "300";
 /// Replayed at most.
-const REPLAYED: u64 = 3_000;
+const REPLAYED: u64 = 10_000;
 
 pub(crate) fn storm(weather: &Weather) {
     let (kills, payments) = (weather.size, weather.payments);
