@@ -7,7 +7,7 @@
 //! ```
 //!
 //! **Invariant:** memory holds 32 bytes a payment of the world and one page of decisions, whatever the
-//! length of the run.
+//! length of the run; and the rows of the world's truth until they are laid on its payments.
 //! **Invariant:** only decisions up to the seq that was pinned at the start are counted (L7).
 //! **Absent here:** anything that decides whether a run is sound. That is `reconcile` and `replay`;
 //! the report shows what they found.
