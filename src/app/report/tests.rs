@@ -49,7 +49,7 @@ fn payments() -> Vec<Paid> {
     vec![
         paid(0, 1_000, None, approve, &[]),
         paid(1, 50_000, Some("ring"), decline, &["R1", "R2"]),
-        paid(2, 2_000, None, review, &["R1"]),
+        paid(2, 2_000, None, approve, &["R1"]),
         paid(3, 30_000, Some("ring"), approve, &[]),
         paid(4, 20_000, Some("takeover"), review, &["R2"]),
         paid(5, 1_500, None, review, &["R1", "R3"]),
@@ -218,7 +218,7 @@ fn fraud_is_counted_by_payment_by_value_and_by_campaign() {
     let fraud = &report.fraud;
     assert_eq!((fraud.count, fraud.caught), (4, 2));
     assert_eq!((fraud.amount_minor, fraud.caught_minor), (100_700, 70_000));
-    assert_eq!((fraud.false_alarms, fraud.precision), (3, 0.4));
+    assert_eq!((fraud.false_alarms, fraud.precision), (2, 0.5));
     assert_eq!(fraud.currency, "EUR");
     assert_eq!(collected.world.foreign(), 1);
     let campaigns: Vec<_> = report
@@ -255,7 +255,7 @@ fn fraud_is_counted_by_payment_by_value_and_by_campaign() {
     };
     assert_eq!(amounts(&worths.missed), [30_000, 700]);
     assert_eq!(amounts(&worths.caught), [50_000, 20_000]);
-    assert_eq!(amounts(&worths.alarms), [90_000, 2_000, 1_500]);
+    assert_eq!(amounts(&worths.alarms), [90_000, 1_500]);
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn decisions_latency_and_throughput_are_those_of_the_rows() {
     let report = report(&collected(true, &payments()));
     let counts: Vec<_> = report.decisions.into_iter().collect();
     let expected = [
-        ("APPROVE", 5),
+        ("APPROVE", 6),
         ("DECLINE", 2),
-        ("REVIEW", 3),
+        ("REVIEW", 2),
         ("STEP_UP", 0),
         ("degraded", 1),
         ("total", 10),
