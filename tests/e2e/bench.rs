@@ -45,6 +45,21 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
     assert!(!home.data().exists(), "a bench used another's directory");
 }
 
+#[test]
+fn a_bench_in_a_used_directory_measures_a_run_of_its_own() {
+    let home = Home::new();
+    for _ in 0..2 {
+        let args = ["--json", "bench", "loop", "--payments", "200"];
+        let report = home.run(&args).expect(DONE).json();
+        let sent = &report["ratios"][0]["denominator"];
+        assert!(sent.as_f64().is_some_and(|it| it > 0.0), "{report}");
+        let postgres = &report["cpu"]["postgres_s"];
+        assert!(postgres.as_f64().is_some_and(|it| it > 0.0), "{report}");
+    }
+    let runs = home.json(&["run", "list"]);
+    assert_eq!(runs.as_array().map(Vec::len), Some(2), "{runs}");
+}
+
 fn is_bench(entry: &std::fs::DirEntry) -> bool {
     let name = entry.file_name();
     name.to_string_lossy().starts_with("fraudplat-bench.")

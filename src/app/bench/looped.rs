@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::app::bench::machine::{Cpu, Machine};
 use crate::app::bench::report::{CpuPerMillion, Goal, Measure, Ratio, Report, measure};
-use crate::app::cli::BenchLoop;
+use crate::app::cli::{BenchLoop, SrRun};
 use crate::app::commands::report::rss_peak_mb;
 use crate::app::commands::{Call, demo, sr, wsp};
 use crate::app::report::collect;
@@ -59,7 +59,13 @@ pub(super) const NOTES: [&str; 2] = [
 /// Streams the payments and waits until all are decided.
 pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Looped> {
     let began = Instant::now();
-    let created = Box::pin(sr::pin(call, &demo::world(&asked.scenario, asked.seed))).await?;
+    // A run of its own, also in a directory where this world was streamed before: there would be
+    // nothing left to send, and the rates would be of nothing.
+    let own = SrRun {
+        label: format!("bench {}", call.ground.holder),
+        ..demo::world(&asked.scenario, asked.seed)
+    };
+    let created = Box::pin(sr::pin(call, &own)).await?;
     let world = created.world.context("a scenario has a world")?;
     let pinning_s = began.elapsed().as_secs_f64();
 

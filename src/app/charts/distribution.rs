@@ -108,7 +108,10 @@ pub(crate) fn cumulative(sheet: &Sheet, samples: &[Sample], is_log: bool) -> Str
     };
     let drawn: Vec<Line> = samples
         .iter()
-        .map(|sample| Line::new(sample.name.clone(), sample.ink, steps(sample, &x)))
+        .map(|sample| {
+            let stairs = stairs(&corners(sample, &x), &x);
+            Line::new(sample.name.clone(), sample.ink, stairs)
+        })
         .collect();
     lines_up_to(sheet, &x, &Axis::up_to(100.0), &drawn)
 }
@@ -116,7 +119,8 @@ pub(crate) fn cumulative(sheet: &Sheet, samples: &[Sample], is_log: bool) -> Str
 fn axis(samples: &[Sample], is_log: bool) -> Option<Axis> {
     let (low, high) = Sample::range(samples)?;
     if !is_log {
-        return Some(Axis::linear(low, high));
+        // From nothing on, so that the first step is seen to rise.
+        return Some(Axis::linear(low.min(0.0), high));
     }
     let positive = samples.iter().flat_map(|sample| &sample.values);
     let positive = positive.map(|it| it.0).filter(|value| *value > 0.0);
@@ -136,7 +140,7 @@ pub(super) fn shares(sample: &Sample, x: &Axis, n_buckets: usize) -> Vec<f64> {
 }
 
 /// The corners of the sample's cumulative steps, at most a few hundred of them.
-pub(super) fn steps(sample: &Sample, x: &Axis) -> Vec<(f64, f64)> {
+pub(super) fn corners(sample: &Sample, x: &Axis) -> Vec<(f64, f64)> {
     const CORNERS_MAX: f64 = 400.0;
     let mut values = sample.values.clone();
     values.sort_by(|left, right| left.0.total_cmp(&right.0));
@@ -153,4 +157,20 @@ pub(super) fn steps(sample: &Sample, x: &Axis) -> Vec<(f64, f64)> {
         }
     }
     points
+}
+
+/// The outline through those corners: from 0 it rises at each value and stays level between them, so
+/// that a sample of one value is a step.
+pub(super) fn stairs(corners: &[(f64, f64)], x: &Axis) -> Vec<(f64, f64)> {
+    if corners.is_empty() {
+        return Vec::new();
+    }
+    let mut below = 0.0;
+    let mut outline = vec![(x.from, below)];
+    for (value, percent) in corners {
+        outline.extend([(*value, below), (*value, *percent)]);
+        below = *percent;
+    }
+    outline.push((x.to, below));
+    outline
 }

@@ -4,7 +4,7 @@
 use roxmltree::{Document, Node};
 
 use crate::app::charts::axis::{seconds, short};
-use crate::app::charts::distribution::{shares, steps};
+use crate::app::charts::distribution::{corners, shares, stairs};
 use crate::app::charts::{
     Axis, Bar, Ink, Line, Part, Sample, Sheet, cumulative, histogram, lines, matrix, named_bars,
     stacked_bars,
@@ -165,11 +165,24 @@ fn values_stand_in_their_buckets() {
     let x = Axis::log(1.0, 100.0);
     assert_eq!(shares(&sample, &x, 2), [0.25, 0.75]);
     assert_eq!(shares(&sample, &Axis::linear(1.0, 100.0), 2), [0.75, 0.25]);
-    let corners = steps(&sample, &x);
-    assert_eq!(corners, [(1.0, 25.0), (10.0, 75.0), (100.0, 100.0)]);
+    let found = corners(&sample, &x);
+    assert_eq!(found, [(1.0, 25.0), (10.0, 75.0), (100.0, 100.0)]);
     let many = Sample::new("m", Ink::Blue, (0..10_000).map(f64::from));
-    let corners = steps(&many, &Axis::linear(0.0, 9_999.0));
-    assert!(corners.len() <= 401, "{}", corners.len());
-    assert_eq!(corners.last().map(|it| it.1), Some(100.0));
+    let found = corners(&many, &Axis::linear(0.0, 9_999.0));
+    assert!(found.len() <= 401, "{}", found.len());
+    assert_eq!(found.last().map(|it| it.1), Some(100.0));
     assert_eq!(seconds(Time::from_micros(1_500_000)), 1.5);
+}
+
+#[test]
+fn a_sample_of_one_value_is_a_step() {
+    let week = Sample::counted("handbook", Ink::Blue, [(7.0, 3.0)]);
+    let x = Axis::linear(0.0, 10.0);
+    let outline = stairs(&corners(&week, &x), &x);
+    assert_eq!(
+        outline,
+        [(0.0, 0.0), (7.0, 0.0), (7.0, 100.0), (10.0, 100.0)]
+    );
+    let none = Sample::new("none", Ink::Blue, []);
+    assert!(stairs(&corners(&none, &x), &x).is_empty());
 }

@@ -70,9 +70,11 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`] when the limits make no pool.
     pub fn open(endpoint: &Endpoint, options: &PoolOptions) -> Result<Db, Error> {
+        // Every read follows a key, in the key's order. Of a table that has grown since its statistics
+        // were taken the planner expects few rows, and would fetch and sort all that are left for each page.
         let session = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c jit=off \
-             -c timezone=UTC",
+             -c enable_bitmapscan=off -c random_page_cost=1.1 -c timezone=UTC",
             options.statement_ms_max, options.idle_in_transaction_ms_max
         );
         let connect = Duration::from_millis(options.connect_ms_max);
