@@ -30,6 +30,8 @@ const SETTINGS: &[&str] = &[
     // Bulk loads checkpoint by time, not every 64 MB.
     "max_wal_size=4GB",
     "wal_compression=on",
+    // Batches in flight are written and deleted all the time: their room is used again soon.
+    "autovacuum_naptime=10s",
     // Short statements only: compiling them costs more than it saves.
     "jit=off",
     // Every partition of every table that a statement touches takes one.
