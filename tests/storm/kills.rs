@@ -40,18 +40,22 @@ pub(crate) fn storm(weather: &Weather) {
     let home = weather.home(&[setting]);
     let shop = shop::open(&home, payments);
     let plan = plan(kills, payments, &mut weather.draws());
-    let mut n_struck = 0;
     for (n, kill) in plan.iter().enumerate() {
-        let process = start(&home, &shop);
         let at = Instant::now();
-        let seen = strike(&home, &shop, process, *kill);
-        n_struck += u64::from(seen.is_some());
+        let mut seen = strike(&home, &shop, start(&home, &shop), *kill);
+        if seen.is_none() {
+            // It had ended by itself. Nothing ends sooner than this after its start.
+            let instead = Kill::Starting(Duration::from_millis(50));
+            seen = strike(&home, &shop, start(&home, &shop), instead);
+        }
+        let is_struck = seen.is_some();
         let seen = seen.unwrap_or_else(|| "it had ended already".to_owned());
         weather.say(&format!(
             "kill {} of {kills}: {kill:?} after {:.2} s: {seen}",
             n + 1,
             at.elapsed().as_secs_f64()
         ));
+        check("the kill struck", is_struck, format!("{kill:?}"));
     }
     let ended = start(&home, &shop).wait().expect(DONE).json();
     check(
@@ -61,16 +65,8 @@ pub(crate) fn storm(weather: &Weather) {
     );
     let sample = payments.min(REPLAYED).to_string();
     shop::check_whole(&home, &shop, &sample);
-    // Whoever is late for a drain may find nobody: these are a fifth.
-    let late = plan.iter().filter(|it| matches!(it, Kill::Draining(_)));
-    let most = kills - late.count() as u64;
-    check(
-        "the kills struck",
-        n_struck >= most,
-        format!("{n_struck} of {kills}"),
-    );
     weather.say(&format!(
-        "{n_struck} kills, {payments} decisions, {sample} replayed"
+        "{kills} kills, {payments} decisions, {sample} replayed"
     ));
 }
 
@@ -94,7 +90,7 @@ fn plan(kills: u64, payments: u64, draws: &mut Draws) -> Vec<Kill> {
             }
         })
         .collect();
-    plan.extend((0..drains).map(|_| Kill::Draining(Duration::from_millis(draws.below(300)))));
+    plan.extend((0..drains).map(|_| Kill::Draining(Duration::from_millis(draws.below(100)))));
     plan
 }
 
