@@ -334,6 +334,14 @@ impl Gate {
         post(&self.client, &self.url, content_type, body).await
     }
 
+    /// Sends a body that says how it is encoded.
+    pub(crate) async fn post_encoded(&self, encoding: &str, body: Vec<u8>) -> Answer {
+        let request = self.client.post(format!("{}/v1/events", self.url));
+        let request = request.header("content-type", NDJSON).body(body);
+        let request = request.header("content-encoding", encoding);
+        Answer::read(request.send().await.unwrap()).await
+    }
+
     /// Sends lines and returns the verdicts.
     pub(crate) async fn send<'v>(&self, events: impl IntoIterator<Item = &'v Value>) -> Vec<Value> {
         let answer = self.post(NDJSON, lines(events)).await;
@@ -382,6 +390,7 @@ pub(crate) async fn post(
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
+    pub(crate) accept_encoding: Option<String>,
     pub(crate) content_type: String,
     pub(crate) body: Value,
 }
@@ -397,6 +406,7 @@ impl Answer {
         Answer {
             status: response.status().as_u16(),
             retry_after: header("retry-after"),
+            accept_encoding: header("accept-encoding"),
             content_type: header("content-type").unwrap_or_default(),
             body: response.json().await.unwrap(),
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod cards;
+mod encoding;
 mod gate;
 mod held_bus;
 mod limits;

@@ -45,6 +45,13 @@ pub(super) fn events() -> Doc {
             ],
         )
         .refuses(413, &[(Code::BodyTooLarge, "5001 events; events_per_request_max is 5000")])
+        .refuses(
+            415,
+            &[(
+                Code::EncodingUnsupported,
+                "content-encoding: br; gzip, zstd are read, one at a time",
+            )],
+        )
         .refuses(429, &[(Code::Overloaded, "the gate's queue is full or too slow")])
         .refuses(
             503,

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::contracts::code::Code;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::vocabulary::IngestResult;
+use crate::ingress::ig::encoding::{ACCEPTED, Encoding, Fault};
 use crate::ingress::ig::error::Error;
 use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
@@ -22,6 +23,7 @@ use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::wait::{self, Patience};
 use crate::ingress::ig::{body, doc};
 use crate::substrate::http::{Api, problem};
+use crate::substrate::tasks;
 
 /// A verdict with its receipt is about this long.
 pub(super) const VERDICT_BYTES: usize = 900;
@@ -70,7 +72,11 @@ async fn answer(
     }
     let at_most =
         wait::asked(query, &ig.options).map_err(|cause| refuse(400, Code::QueryInvalid, cause))?;
-    let (body, room) = read_body(ig, headers, body).await?;
+    let encoding = Encoding::of(headers).map_err(unsupported)?;
+    let (mut body, mut room) = read_body(ig, headers, body).await?;
+    if let Some(encoding) = encoding {
+        body = decode(ig, encoding, body, &mut room).await?;
+    }
     let patience = at_most.map(|at_most| Patience {
         at_most,
         until: Instant::now() + at_most,
@@ -148,6 +154,46 @@ async fn read_body(
         read.extend_from_slice(&chunk);
     }
     Ok((read.freeze(), room))
+}
+
+/// The content of a compressed body, with room for it beside the body's own.
+async fn decode(
+    ig: &Ig,
+    encoding: Encoding,
+    body: Bytes,
+    room: &mut Room,
+) -> Result<Bytes, Box<Response>> {
+    let limit = ig.options.body_bytes_max;
+    let decoder = ig.decoders.clone().acquire_owned().await;
+    let decoded = tasks::blocking(move || {
+        let content = encoding.decode(&body, limit);
+        // Held until here, also where the sender has gone meanwhile.
+        drop(decoder);
+        content
+    });
+    let content = decoded.await.map_err(|fault| match fault {
+        Fault::TooLarge => {
+            let detail = format!("more than {limit} bytes once decompressed: body_bytes_max");
+            refuse(413, Code::BodyTooLarge, detail)
+        }
+        Fault::Broken(cause) => {
+            let detail = format!("the body is not {encoding}, or not whole: {cause}");
+            refuse(400, Code::BodyUnreadable, detail)
+        }
+    })?;
+    let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
+    ig.queue.grow(room, content.len()).map_err(full)?;
+    Ok(content.into())
+}
+
+fn unsupported(said: String) -> Box<Response> {
+    let detail = format!("content-encoding: {said}; {ACCEPTED} are read, one at a time");
+    let mut response = refuse(415, Code::EncodingUnsupported, detail);
+    let accepted = HeaderValue::from_static(ACCEPTED);
+    response
+        .headers_mut()
+        .insert(header::ACCEPT_ENCODING, accepted);
+    response
 }
 
 /// Reads and drops what is still coming, within limits: a sender that is cut off while it writes

@@ -8,6 +8,7 @@
 mod batch;
 mod body;
 mod doc;
+mod encoding;
 mod error;
 mod http;
 mod item;

@@ -1,11 +1,12 @@
 //! The gate as a role: its options, its state, its tasks.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -165,6 +166,9 @@ pub struct Ig {
     pub(super) schemas: Schemas,
     pub(super) runs: Runs,
     pub(super) queue: Queue,
+    /// As many bodies are decompressed at once as there are cores: what each holds meanwhile is no
+    /// room of the queue yet.
+    pub(super) decoders: Arc<Semaphore>,
     pub(super) batches: Batches,
     pub(super) waits: Waits,
     pub(super) receipts: receipts::Pending,
@@ -207,6 +211,9 @@ impl Ig {
         ground.stamps.bundle_slot = None;
         ground.stamps.tenant_id = None;
         Ok(Arc::new(Ig {
+            decoders: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, NonZero::get),
+            )),
             queue: Queue::new(options.queue_bytes_max, options.queue_events_max),
             batches: Batches::new(options.recent_events_max),
             waits: Waits::new(decisions, options.decision_waits_max),
