@@ -144,13 +144,13 @@ pub(crate) enum Sr {
     Describe(SrDescribe),
 }
 
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("source").required(true))]
-pub(crate) struct SrDescribe {
-    /// The scenario: a YAML file, or the name of a shipped scenario
+/// Where a world comes from; whoever flattens it has the group `source`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WorldSource {
+    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
     #[arg(long, group = "source", value_name = "NAME|FILE")]
     pub(crate) scenario: Option<String>,
-    /// Another seed than the scenario's own
+    /// Another seed than the scenario's own: another world of the same kind
     #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: Option<i64>,
     /// The data file, Parquet or CSV
@@ -159,6 +159,13 @@ pub(crate) struct SrDescribe {
     /// How its columns become payments: a YAML file, or the name of a shipped mapping
     #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
     pub(crate) mapping: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub(crate) struct SrDescribe {
+    #[command(flatten)]
+    pub(crate) world: WorldSource,
     /// A data set to stand beside it
     #[arg(long, requires = "against_mapping", value_name = "FILE")]
     pub(crate) against_dataset: Option<PathBuf>,
@@ -173,18 +180,8 @@ pub(crate) struct SrDescribe {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub(crate) struct SrRun {
-    /// The scenario whose world is made: a YAML file, or the name of a shipped scenario
-    #[arg(long, group = "source", value_name = "NAME|FILE")]
-    pub(crate) scenario: Option<String>,
-    /// Another seed than the scenario's own: another world of the same kind
-    #[arg(long, requires = "scenario", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
-    pub(crate) seed: Option<i64>,
-    /// The data file, Parquet or CSV
-    #[arg(long, group = "source", requires = "mapping", value_name = "FILE")]
-    pub(crate) dataset: Option<PathBuf>,
-    /// How its columns become payments: a YAML file, or the name of a shipped mapping
-    #[arg(long, requires = "dataset", value_name = "FILE|NAME")]
-    pub(crate) mapping: Option<String>,
+    #[command(flatten)]
+    pub(crate) world: WorldSource,
     /// A live run of this name: events come from outside and have no end
     #[arg(long, group = "source", value_name = "NAME")]
     pub(crate) live: Option<String>,

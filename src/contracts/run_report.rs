@@ -41,7 +41,7 @@ pub struct RunReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// By this command; what the gate received where another one sent.
+    /// What the gate received, or what this command sent, if that is more.
     pub sent: i64,
     pub received: i64,
     pub admitted: i64,

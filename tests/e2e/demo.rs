@@ -72,7 +72,9 @@ fn the_demo_prints_one_report_whose_numbers_agree() {
         home.run(&words).expect(DONE);
     }
     let again = home.run(&demo).expect(DONE);
+    assert!(again.stderr.contains("streamed before"), "{again:?}");
     let again: RunReport = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again.events, report.events);
     assert_eq!(again.platform_run_id, report.platform_run_id);
     assert_eq!(again.decisions, report.decisions);
     assert_eq!(again.fraud, report.fraud);

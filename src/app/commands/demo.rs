@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::app::cli::{Demo, SrRun};
+use crate::app::cli::{Demo, SrRun, WorldSource};
 use crate::app::commands::table::{grouped, table};
 use crate::app::commands::{Call, Refusal, report, sr, wsp};
 use crate::app::live::Show;
@@ -62,16 +62,20 @@ async fn whole_loop(call: &Call, asked: &Demo) -> anyhow::Result<RunReport> {
     show.begin("stream");
     show.begin("decide");
     let sent = Box::pin(wsp::send(call, &run, &options(arrivals))).await?;
-    show.end(
-        "stream",
-        format!(
-            "{} events through the gate",
-            grouped(sent.events.cast_signed())
+    let (streamed, decided) = match sent.events {
+        0 => (
+            "nothing to send: this world was streamed before".to_owned(),
+            "as before".to_owned(),
         ),
-    );
+        events => (
+            format!("{} events through the gate", grouped(events.cast_signed())),
+            format!("{} decisions", grouped(payments)),
+        ),
+    };
+    show.end("stream", streamed);
     roles::settle(&call.ground, bells, &call.output).await?;
     watch.end().await;
-    show.end("decide", format!("{} decisions", grouped(payments)));
+    show.end("decide", decided);
 
     let asked = report::Asked {
         sent: Some(sent.events.cast_signed()),
@@ -120,10 +124,11 @@ pub(crate) fn options(limit: Option<i64>) -> Options {
 /// A run of a scenario.
 pub(crate) fn world(scenario: &str, seed: Option<i64>) -> SrRun {
     SrRun {
-        scenario: Some(scenario.to_owned()),
-        seed,
-        dataset: None,
-        mapping: None,
+        world: WorldSource {
+            scenario: Some(scenario.to_owned()),
+            seed,
+            ..WorldSource::default()
+        },
         live: None,
         label: String::new(),
         limit: None,

@@ -83,11 +83,11 @@ pub(crate) async fn run(asked: &SrDescribe, output: &Output) -> anyhow::Result<u
 }
 
 async fn sitter(asked: &SrDescribe, output: &Output) -> anyhow::Result<Sitter> {
-    if let (Some(dataset), Some(mapping)) = (&asked.dataset, &asked.mapping) {
+    if let (Some(dataset), Some(mapping)) = (&asked.world.dataset, &asked.world.mapping) {
         return Box::pin(of_dataset(dataset, mapping, output)).await;
     }
-    let named = asked.scenario.as_deref().unwrap_or_default();
-    let plan = read_scenario(Path::new(named), named, asked.seed)?;
+    let named = asked.world.scenario.as_deref().unwrap_or_default();
+    let plan = read_scenario(Path::new(named), named, asked.world.seed)?;
     let (shelf, objects) = shelf()?;
     let progress = progress(output, "making the world");
     let made = Box::pin(materialise_scenario(

@@ -127,7 +127,8 @@ pub(crate) fn numbers(
 ) -> RunReport {
     let run = collected.facts.pins.platform_run_id;
     let mut events = collected.events.clone();
-    events.sent = sent.unwrap_or(events.sent);
+    // Part of it may have been sent before.
+    events.sent = events.received.max(sent.unwrap_or_default());
     RunReport {
         schema_version: SCHEMA_VERSION,
         platform_run_id: run,

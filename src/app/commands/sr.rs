@@ -71,7 +71,7 @@ pub(crate) async fn run(call: &Call, command: &Sr) -> anyhow::Result<u8> {
 
 /// Pins the run that was asked for.
 pub(crate) async fn pin(call: &Call, asked: &SrRun) -> anyhow::Result<Created> {
-    let (manifest_fingerprint, name, world) = match (&asked.live, &asked.dataset) {
+    let (manifest_fingerprint, name, world) = match (&asked.live, &asked.world.dataset) {
         (Some(name), _) => {
             let tenant = call.profile.semantics.tenant_id.as_ref();
             (
@@ -112,7 +112,7 @@ pub(crate) fn by_hand(call: &Call) -> Ground {
 }
 
 fn plan(call: &Call, asked: &SrRun, dataset: &std::path::Path) -> anyhow::Result<Plan> {
-    let mapping = asked.mapping.as_deref().unwrap_or_default();
+    let mapping = asked.world.mapping.as_deref().unwrap_or_default();
     let selection = Selection {
         limit: asked.limit.map(i64::unsigned_abs),
     };
@@ -149,10 +149,14 @@ fn refusal(error: world::Error) -> anyhow::Error {
 }
 
 fn scenario(call: &Call, asked: &SrRun) -> anyhow::Result<ScenarioPlan> {
-    let Some(named) = asked.scenario.as_deref() else {
+    let Some(named) = asked.world.scenario.as_deref() else {
         anyhow::bail!("give --scenario, or --dataset and --mapping, or --live");
     };
-    read_scenario(&call.path(std::path::Path::new(named)), named, asked.seed)
+    read_scenario(
+        &call.path(std::path::Path::new(named)),
+        named,
+        asked.world.seed,
+    )
 }
 
 /// A scenario file, or the shipped one of this name.

@@ -180,7 +180,7 @@ impl<'b> Binder<'b> {
             match found.as_slice() {
                 [] => {
                     let names = file.schema.fields().iter().map(|it| it.name().as_str());
-                    let message = format!("`{}` has no column `{name}`", file.name);
+                    let message = format!("`{}` has no column `{name}`", file.shown);
                     self.report(at, message, suggest(name, names));
                 }
                 [field] => match Kind::of(field.data_type()) {
@@ -188,14 +188,14 @@ impl<'b> Binder<'b> {
                     None => {
                         let message = format!(
                             "column `{name}` of `{}` has type {}, which no mapping reads",
-                            file.name,
+                            file.shown,
                             field.data_type()
                         );
                         self.report(at, message, None);
                     }
                 },
                 _ => {
-                    let message = format!("`{}` has several columns `{name}`", file.name);
+                    let message = format!("`{}` has several columns `{name}`", file.shown);
                     self.report(at, message, None);
                 }
             }

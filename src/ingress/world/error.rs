@@ -131,7 +131,7 @@ pub enum Error {
     #[error("the scenario is at fault:\n{}", lines(.0))]
     Scenario(Vec<Diagnostic>),
     /// The first [`ROW_FAULTS_MAX`] of `total`; nothing was materialised.
-    #[error("{total} rows are at fault, so there is no world:\n{}", lines(.faults))]
+    #[error("{}, so there is no world:\n{}", rows_at_fault(*.total), lines(.faults))]
     Rows { faults: Vec<RowFault>, total: u64 },
     #[error("the dataset has no payment to select")]
     NoPayments,
@@ -165,6 +165,13 @@ pub enum Error {
     },
     #[error("object `{key}` of the world is malformed: {cause}")]
     Malformed { key: String, cause: String },
+}
+
+fn rows_at_fault(total: u64) -> String {
+    match total {
+        1 => "1 row is at fault".to_owned(),
+        _ => format!("{total} rows are at fault"),
+    }
 }
 
 impl Error {

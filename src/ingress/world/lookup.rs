@@ -66,7 +66,7 @@ impl Lookup {
             total += 1;
             if faults.len() < ROW_FAULTS_MAX {
                 faults.push(RowFault {
-                    file: file.name.clone(),
+                    file: file.shown.clone(),
                     row: u64::from(row) + 1,
                     column: key.to_owned(),
                     found: "a key".to_owned(),

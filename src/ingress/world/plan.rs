@@ -95,13 +95,11 @@ impl Plan {
     /// A file that is absent or not of its format.
     pub(crate) fn load(&self) -> Result<Loaded, Error> {
         let source = &self.mapping.source;
-        let is_file = self.dataset.is_file();
-        if !self.dataset.exists() {
-            return Err(Error::File {
-                path: self.dataset.display().to_string(),
-                source: std::io::ErrorKind::NotFound.into(),
-            });
-        }
+        let dataset = std::fs::metadata(&self.dataset).map_err(|source| Error::File {
+            path: self.dataset.display().to_string(),
+            source,
+        });
+        let is_file = dataset?.is_file();
         if is_file && 1 < source.files.len() {
             let at = source.files[1].referenced;
             let message = "the mapping reads several source files: give the dataset's directory";
@@ -193,7 +191,7 @@ impl Plan {
         if names().any(|name| *name == column.value) {
             return None;
         }
-        let message = format!("`{}` has no column `{}`", file.name, column.value);
+        let message = format!("`{}` has no column `{}`", file.shown, column.value);
         Some(Diagnostic {
             suggestion: suggest(&column.value, names()),
             ..self.text().diagnostic(column.referenced, message)

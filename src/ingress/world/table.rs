@@ -28,7 +28,10 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 /// A file as bytes, with its columns known.
 #[derive(Debug)]
 pub(crate) struct File {
+    /// As the mapping names it.
     pub(crate) name: String,
+    /// As whoever reads a message finds it: where it was read, if that has another name.
+    pub(crate) shown: String,
     pub(crate) digest: Digest,
     /// Every column that a mapping may name.
     pub(crate) schema: SchemaRef,
@@ -63,15 +66,20 @@ impl File {
         });
         let bytes = Bytes::from(read?);
         let digest = Digest::of_bytes(&bytes);
+        let shown = match path.ends_with(name) {
+            true => name.to_owned(),
+            false => path.display().to_string(),
+        };
         let named_csv = name.to_ascii_lowercase().ends_with(".csv");
         let (form, schema, bytes) = match format {
-            Some(FileFormat::Parquet) => open_parquet(name, bytes)?,
-            Some(FileFormat::Csv) => open_csv(name, bytes, csv)?,
-            None if named_csv => open_csv(name, bytes, csv)?,
-            None => open_parquet(name, bytes)?,
+            Some(FileFormat::Parquet) => open_parquet(&shown, bytes)?,
+            Some(FileFormat::Csv) => open_csv(&shown, bytes, csv)?,
+            None if named_csv => open_csv(&shown, bytes, csv)?,
+            None => open_parquet(&shown, bytes)?,
         };
         Ok(File {
             name: name.to_owned(),
+            shown,
             digest,
             own: schema.clone(),
             schema,
@@ -225,7 +233,7 @@ impl Table {
                 rows_before += batch.num_rows() as u64;
             }
         }
-        let files = files.iter().map(|it| it.name.clone()).collect();
+        let files = files.iter().map(|it| it.shown.clone()).collect();
         Ok(Table { files, batches })
     }
 }

@@ -316,3 +316,20 @@ async fn a_file_that_is_absent_or_broken_is_refused() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_fault_names_the_file_that_was_read() {
+    let bad = ROW.replace("12.50", "12.5x");
+    let data = Dataset::new(&[("moved.csv", &format!("{HEADER}{bad}"))]);
+    let moved = data.path().join("moved.csv");
+    let error = world(&Shelf::default(), MAPPING, &moved).await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("1 row is at fault"), "{said}");
+    assert!(said.contains("moved.csv: row 1: column amount"), "{said}");
+    let absent = data.path().join("absent.csv");
+    let error = world(&Shelf::default(), MAPPING, &absent)
+        .await
+        .unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("No such file or directory"), "{cause}");
+}
