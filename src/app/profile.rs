@@ -114,6 +114,8 @@ impl Streams {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) bind: std::net::SocketAddr,
+    /// How long a client may take to send the head of a request, and then its body.
+    pub(crate) client_ms_max: NonZeroU32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
+use axum_server::accept::NoDelayAcceptor;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,8 @@ pub(crate) struct Running {
     server: Tasks,
 }
 
+/// How long a drain waits for answers that have begun.
+const DRAIN_HTTP_MAX: Duration = Duration::from_secs(5);
 /// How long a drain waits for the consumers to pass what was admitted.
 const DRAIN_MAX: Duration = Duration::from_secs(600);
 const TRIM_EVERY: Duration = Duration::from_secs(300);
@@ -150,6 +152,7 @@ fn gate_options(platform: &Platform) -> ig::Options {
     ig::Options {
         dedupe_horizon_days: semantics.dedupe_horizon_days,
         future_tolerance_ms: semantics.future_tolerance_ms,
+        body_ms_max: platform.profile.http.client_ms_max.get().into(),
         ..ig::Options::default()
     }
 }
@@ -172,6 +175,31 @@ fn decision_role(
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
     Decision::create(options, ground.clone(), bundle)
+}
+
+/// Serves until it is told to stop; then what has begun is answered, for [`DRAIN_HTTP_MAX`] at most.
+async fn answer(
+    listener: TcpListener,
+    router: axum::Router,
+    head_max: Duration,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let handle = axum_server::Handle::<SocketAddr>::new();
+    let mut server = axum_server::Server::from_listener(listener)
+        // Small answers must not wait for more (LIMITS: count hops).
+        .acceptor(NoDelayAcceptor::new())
+        .http1_only()
+        .first_request_timeout(head_max)
+        .handle(handle.clone());
+    server.http_builder().http1().header_read_timeout(head_max);
+    let mut served = std::pin::pin!(server.serve(router.into_make_service()));
+    tokio::select! {
+        ended = &mut served => ended,
+        () = stop.cancelled() => {
+            handle.graceful_shutdown(Some(DRAIN_HTTP_MAX));
+            served.await
+        }
+    }
 }
 
 impl Running {
@@ -203,17 +231,10 @@ impl Running {
             .merge(audit::http::api().with_state(Arc::new(self.ground.clone())))
             .merge(http::api().with_state(Arc::new(port)));
         let router = http::with_fallbacks(router);
-        let listener = listener.tap_io(|socket| {
-            // Small answers must not wait for more (LIMITS: count hops).
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(error = %error, "TCP_NODELAY was not set");
-            }
-        });
+        let head_max = Duration::from_millis(platform.profile.http.client_ms_max.get().into());
         let stopped = self.server.stop_token();
         self.server.spawn("http", async move {
-            let served =
-                axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
-            if let Err(error) = served.await {
+            if let Err(error) = answer(listener, router, head_max, stopped).await {
                 tracing::error!(error = %error, "the HTTP server ended");
             }
         });
@@ -241,7 +262,7 @@ impl Running {
         consumers.stop_token().cancel();
         consumers.join().await?;
         server.stop_token().cancel();
-        drop(tokio::time::timeout(Duration::from_secs(5), server.join()).await);
+        drop(server.join().await);
         Ok(())
     }
 }

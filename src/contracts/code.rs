@@ -46,6 +46,7 @@ codes! {
     BodyUnreadable = "BODY_UNREADABLE" => "Send one JSON object, a JSON array of objects, or one object a line (application/x-ndjson), in UTF-8.",
     BodyTooLarge = "BODY_TOO_LARGE" => "Split the request: the limits are in the detail.",
     EncodingUnsupported = "ENCODING_UNSUPPORTED" => "Send the body as it is, or compressed once, with a coding of the Accept-Encoding header.",
+    RequestTimeout = "REQUEST_TIMEOUT" => "Send the whole body at once, or a smaller one; nothing of it was looked at.",
     QueryInvalid = "QUERY_INVALID" => "Correct the parameter named in the detail; docs/http.md lists those of each path.",
     MethodNotAllowed = "METHOD_NOT_ALLOWED" => "Use a method of the Allow header; docs/http.md lists those of each path.",
     CommandUnreadable = "COMMAND_UNREADABLE" => "Send {\"args\": [\"fraudplat\", …], \"cwd\": \"/\"} as application/json, as docs/http.md shows.",

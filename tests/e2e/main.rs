@@ -30,5 +30,6 @@ mod routes;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;
+mod slow_clients;
 mod terminal;
 mod wait;

@@ -3,6 +3,8 @@
 use fraudplat::contracts::code::Code;
 use fraudplat::ingress::ig::Options;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::gate::{JSON, NDJSON, lab, lines, post, until, words};
 
@@ -71,6 +73,32 @@ async fn bytes_have_room_before_they_are_read() {
     lab.bus.inner().release();
     assert_eq!(first.await.unwrap().status, 200);
     gate.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_keeps_no_room_and_is_told() {
+    let lab = lab().await;
+    let options = Options {
+        queue_bytes_max: 10_000,
+        body_bytes_max: 10_000,
+        body_ms_max: 2_000,
+        ..Options::default()
+    };
+    let gate = lab.gate_with(options).await;
+    // Nine of ten thousand are promised, and one is sent.
+    let promised = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 9000\r\n\r\n{";
+    let mut slow = TcpStream::connect(gate.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    slow.write_all(promised.as_bytes()).await.unwrap();
+    let body = "\n".repeat(8_000) + &lines(&[lab.traffic("a", 1)]);
+    assert_eq!(gate.post(NDJSON, body).await.status, 200);
+    let mut said = String::new();
+    slow.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 408"), "{said}");
+    assert!(said.contains("did not end within 2000 ms"), "{said}");
+    gate.drain().await;
+    assert_eq!(lab.balance().await.received, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,7 @@ pub(super) fn events() -> Doc {
                 (Code::QueryInvalid, "wait: the only thing to wait for is `decision`"),
             ],
         )
+        .refuses(408, &[(Code::RequestTimeout, "the body did not end within 30000 ms")])
         .refuses(413, &[(Code::BodyTooLarge, "5001 events; events_per_request_max is 5000")])
         .refuses(
             415,

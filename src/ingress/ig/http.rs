@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, RawQuery, State};
@@ -109,7 +110,7 @@ async fn answer(
 }
 
 /// How long the rest of a refused body is read.
-const DISCARD_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+const DISCARD_MAX: Duration = Duration::from_secs(2);
 
 /// Reads the body, having room for each byte before it is read.
 async fn read_body(
@@ -132,9 +133,14 @@ async fn read_body(
         return Err(too_large(declared));
     }
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
-    let mut room = ig.queue.enter(declared).map_err(full)?;
+    let until = Instant::now() + Duration::from_millis(ig.options.body_ms_max);
+    // What is declared is no reason to have room: who sends nothing would keep others out.
+    let mut room = ig.queue.enter(0).map_err(full)?;
     let mut read = BytesMut::with_capacity(declared);
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let chunk = tokio::time::timeout_at(until, chunks.next()).await;
+        let chunk = chunk.map_err(|_| too_slow(ig))?;
+        let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|cause| {
             refuse(
                 400,
@@ -147,10 +153,7 @@ async fn read_body(
             discard(&mut chunks, 2 * limit).await;
             return Err(too_large(n_bytes));
         }
-        let has_room = room.bytes.num_permits();
-        if n_bytes > has_room {
-            ig.queue.grow(&mut room, n_bytes - has_room).map_err(full)?;
-        }
+        ig.queue.grow(&mut room, chunk.len()).map_err(full)?;
         read.extend_from_slice(&chunk);
     }
     Ok((read.freeze(), room))
@@ -184,6 +187,15 @@ async fn decode(
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
     ig.queue.grow(room, content.len()).map_err(full)?;
     Ok(content.into())
+}
+
+fn too_slow(ig: &Ig) -> Box<Response> {
+    let limit = ig.options.body_ms_max;
+    let detail = format!("the body did not end within {limit} ms");
+    let mut response = refuse(408, Code::RequestTimeout, detail);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 fn unsupported(said: String) -> Box<Response> {

@@ -52,6 +52,8 @@ pub struct Options {
     /// Names the gate across restarts: 1 to 32 of `[a-z0-9-]`. Two processes never share it.
     pub gate_id: String,
     pub body_bytes_max: usize,
+    /// How long a client may take to send a body.
+    pub body_ms_max: u64,
     pub events_per_request_max: usize,
     pub event_bytes_max: usize,
     pub json_depth_max: usize,
@@ -91,6 +93,7 @@ impl Default for Options {
         Options {
             gate_id: "gate-0".to_owned(),
             body_bytes_max: 8 << 20,
+            body_ms_max: 30_000,
             events_per_request_max: 5_000,
             event_bytes_max: 256 << 10,
             json_depth_max: 16,
