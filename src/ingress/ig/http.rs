@@ -73,11 +73,7 @@ async fn answer(
     }
     let at_most =
         wait::asked(query, &ig.options).map_err(|cause| refuse(400, Code::QueryInvalid, cause))?;
-    let encoding = Encoding::of(headers).map_err(unsupported)?;
-    let (mut body, mut room) = read_body(ig, headers, body).await?;
-    if let Some(encoding) = encoding {
-        body = decode(ig, encoding, body, &mut room).await?;
-    }
+    let (body, room) = content(ig, headers, body).await?;
     let patience = at_most.map(|at_most| Patience {
         at_most,
         until: Instant::now() + at_most,
@@ -109,6 +105,24 @@ async fn answer(
     Ok((answer.verdicts, is_decided))
 }
 
+/// The body as it was before anyone compressed it, and the room it takes.
+async fn content(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<(Bytes, Room), Box<Response>> {
+    let encoding = match Encoding::of(headers) {
+        Ok(encoding) => encoding,
+        Err(said) => {
+            let bytes_max = 2 * ig.options.body_bytes_max;
+            discard(&mut body.into_data_stream(), bytes_max).await;
+            return Err(unsupported(&said));
+        }
+    };
+    let (body, mut room) = read_body(ig, headers, body).await?;
+    let content = match encoding {
+        Some(encoding) => decode(ig, encoding, body, &mut room).await?,
+        None => body,
+    };
+    Ok((content, room))
+}
+
 /// How long the rest of a refused body is read.
 const DISCARD_MAX: Duration = Duration::from_secs(2);
 
@@ -135,7 +149,7 @@ async fn read_body(
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
     let until = Instant::now() + Duration::from_millis(ig.options.body_ms_max);
     // What is declared is no reason to have room: who sends nothing would keep others out.
-    let mut room = ig.queue.enter(0).map_err(full)?;
+    let mut room = ig.queue.enter().map_err(full)?;
     let mut read = BytesMut::with_capacity(declared);
     loop {
         let chunk = tokio::time::timeout_at(until, chunks.next()).await;
@@ -198,7 +212,7 @@ fn too_slow(ig: &Ig) -> Box<Response> {
     response
 }
 
-fn unsupported(said: String) -> Box<Response> {
+fn unsupported(said: &str) -> Box<Response> {
     let detail = format!("content-encoding: {said}; {ACCEPTED} are read, one at a time");
     let mut response = refuse(415, Code::EncodingUnsupported, detail);
     let accepted = HeaderValue::from_static(ACCEPTED);

@@ -50,16 +50,16 @@ impl Queue {
         receiver.take()
     }
 
-    /// Room for the first bytes of a body.
-    pub(super) fn enter(&self, n_bytes: usize) -> Result<Room, Full> {
-        let bytes = permits(&self.bytes, n_bytes)?;
+    /// Room of no bytes yet, for a body that begins.
+    pub(super) fn enter(&self) -> Result<Room, Full> {
+        let bytes = permits(&self.bytes, 0)?;
         Ok(Room {
             bytes,
             events: None,
         })
     }
 
-    /// Room for further bytes of the body.
+    /// Room for more bytes of the body.
     pub(super) fn grow(&self, room: &mut Room, n_bytes: usize) -> Result<(), Full> {
         room.bytes.merge(permits(&self.bytes, n_bytes)?);
         Ok(())
