@@ -89,7 +89,7 @@ need_postgres() {
     install_postgres_with_apt
   else
     say "unpacking postgresql into $cache/postgres (250 MB, no root needed): fraudplat keeps its state in a private Postgres"
-    unpack_postgres
+    unpack_into_cache postgres postgresql
   fi
   postgres_bin >/dev/null ||
     fail "postgresql was installed, but no postgres and initdb of version $postgres_major_min or newer came with it"
@@ -112,12 +112,13 @@ install_postgres_with_apt() {
   trap - EXIT
 }
 
-# apt resolves and fetches with lists and cache of our own, dpkg-deb unpacks; the tree is moved into
-# place whole, so that an interrupted run leaves nothing that looks finished.
-unpack_postgres() {
-  local work deb apt_options
+# unpack_into_cache NAME PACKAGE: apt resolves and fetches with lists and cache of our own, dpkg-deb
+# unpacks; the tree is moved into place whole, so that an interrupted run leaves nothing that looks
+# finished.
+unpack_into_cache() {
+  local name=$1 package=$2 work deb apt_options
   mkdir -p "$cache"
-  work=$(mktemp -d "$cache/postgres.XXXXXX")
+  work=$(mktemp -d "$cache/$name.XXXXXX")
   # shellcheck disable=SC2064  # the path as it is now
   trap "rm -rf '$work'" EXIT
   mkdir -p "$work"/state/lists/partial "$work"/archives/partial "$work"/tree
@@ -126,20 +127,43 @@ unpack_postgres() {
     -o "Dir::Cache=$work" -o "Dir::Cache::archives=$work/archives"
     -o Debug::NoLocking=1
   )
-  quietly postgres apt-get "${apt_options[@]}" update
-  quietly postgres apt-get "${apt_options[@]}" install -y --download-only --no-install-recommends postgresql
+  quietly "$name" apt-get "${apt_options[@]}" update
+  quietly "$name" apt-get "${apt_options[@]}" install -y --download-only --no-install-recommends "$package"
   for deb in "$work"/archives/*.deb; do
-    quietly postgres dpkg-deb -x "$deb" "$work/tree"
+    quietly "$name" dpkg-deb -x "$deb" "$work/tree"
   done
   # Some packages still put libraries in /lib, which is /usr/lib on the system.
   if [ -d "$work/tree/lib" ]; then
     cp -a "$work/tree/lib/." "$work/tree/usr/lib/"
     rm -rf "$work/tree/lib"
   fi
-  rm -rf "$cache/postgres"
-  mv "$work/tree" "$cache/postgres"
+  rm -rf "${cache:?}/$name"
+  mv "$work/tree" "$cache/$name"
   rm -rf "$work"
   trap - EXIT
+}
+
+# A test types the commands of the README, and some of them are curl's.
+need_curl() {
+  local libraries
+  ! have curl || return 0
+  { have apt-get && have dpkg-deb; } ||
+    { say "curl was not found: the README's commands for a second shell are not tried"; return 0; }
+  if [ "$(id -u)" = 0 ]; then
+    say "installing curl with apt: a test types the commands of the README"
+    export DEBIAN_FRONTEND=noninteractive
+    quietly curl apt-get update
+    quietly curl apt-get install -y --no-install-recommends curl
+  else
+    say "unpacking curl into $cache/curl (no root needed): a test types the commands of the README"
+    unpack_into_cache curl curl
+    mkdir -p "$cache/tools/bin"
+    # What it links to, unless the system has it.
+    libraries=$(echo "$cache"/curl/usr/lib/*-linux-gnu)
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$cache/curl/usr/bin/curl" >"$cache/tools/bin/curl"
+    chmod 755 "$cache/tools/bin/curl"
+  fi
+  curl --version >/dev/null || fail "curl was installed, but does not start"
 }
 
 need_just() {

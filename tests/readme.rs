@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Longer than any command a README should show; `timeout` ends the block then, with exit code 124.
 const BLOCK_SECONDS_MAX: &str = "300";
 
@@ -64,8 +66,8 @@ fn the_commands_for_a_second_shell_work() {
         script: format!("cd \"$HOME\"\n{}", typed.replace(ADDR, &addr)),
     };
     let said = run(&block, home.path());
-    let terminate = Command::new("kill").arg(platform.id().to_string()).status();
-    assert!(terminate.expect("run kill").success());
+    let pid = Pid::from_child(&platform);
+    kill_process(pid, Signal::TERM).expect("stop the platform");
     assert!(platform.wait().expect("it ends").success());
     // A payment is four events; then one more comes without its context.
     assert_eq!(
