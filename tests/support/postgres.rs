@@ -11,6 +11,7 @@
 )]
 
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -52,11 +53,15 @@ pub(crate) async fn empty_database() -> TestDb {
     server.database(&name)
 }
 
-/// Where to find the server's binaries when the `PATH` of the test has none.
+/// Looks for the server where the executable does: what the environment names, PATH, what the scripts
+/// unpacked.
 pub(crate) fn options() -> Options {
+    let env = |name| std::env::var_os(name).map(PathBuf::from);
+    let cache = env("XDG_CACHE_HOME").or_else(|| Some(env("HOME")?.join(".cache")));
     let mut options = Options::new(Arc::new(SystemEntropy));
+    options.binaries_dir = env("FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR");
     options.search_path = std::env::var_os("PATH");
-    options.unpacked_root = std::env::var_os("FRAUDPLAT_TEST_POSTGRES").map(Into::into);
+    options.unpacked_root = cache.map(|it| it.join("fraudplat/postgres"));
     options
 }
 
