@@ -71,7 +71,8 @@ impl Db {
     /// [`Error::Unavailable`] when the limits make no pool.
     pub fn open(endpoint: &Endpoint, options: &PoolOptions) -> Result<Db, Error> {
         // Every read follows a key, in the key's order. Of a table that has grown since its statistics
-        // were taken the planner expects few rows, and would fetch and sort all that are left for each page.
+        // were taken the planner expects few rows, and would fetch and sort all that are left for each page;
+        // and the price of a page out of order that it assumes is that of a turning disk.
         let session = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c jit=off \
              -c enable_bitmapscan=off -c random_page_cost=1.1 -c timezone=UTC",
