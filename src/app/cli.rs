@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+/// The heading of what every command takes: among a command's own options it would hide them.
+const EVERYWHERE: &str = "Options of every command";
+
 /// A fraud decision platform in one executable: payments in, decisions out, every one recomputable.
 #[derive(Debug, Parser)]
 #[command(
@@ -21,14 +24,15 @@ pub(crate) struct Cli {
         long,
         global = true,
         default_value = "embedded",
-        value_name = "NAME|PATH"
+        value_name = "NAME|PATH",
+        help_heading = EVERYWHERE
     )]
     pub(crate) profile: String,
     /// Where state lives [default: $XDG_DATA_HOME/fraudplat; not set, as root: /var/lib/fraudplat]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Results as JSON on stdout; progress and remarks stay on stderr
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Run these roles until SIGTERM or Ctrl-C, then drain
     #[arg(long, value_name = "ROLE[,ROLE…]", value_delimiter = ',', value_enum)]
