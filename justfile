@@ -63,6 +63,11 @@ storm kind *options:
     done
     cargo test {{ cargo_options }} --test storm -- --exact {{ kind }} --nocapture
 
+# The gate's protocol, every interleaving of a small world with so many faults: `just model 2`
+model faults="1":
+    FRAUDPLAT_MODEL_FAULTS={{ faults }} \
+    cargo test {{ cargo_options }} --test admission_model -- --nocapture --test-threads 1
+
 # The features of so many random streams against a naive reference: `just properties 100000`
 properties cases="100000":
     FRAUDPLAT_PROPERTY_CASES={{ cases }} \

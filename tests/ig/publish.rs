@@ -212,3 +212,40 @@ async fn a_gate_that_died_is_resolved_by_another() {
     check_one_terminal_each(&lab).await;
     assert_eq!(lab.balance().await.admitted, 4);
 }
+
+/// The gate was slow, not dead: another took its batch over and settles it, and it is not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_lost_its_lease_answers_with_what_the_other_settled() {
+    let lab = lab().await;
+    let bus = lab.bus.inner();
+    let slow = lab.gate().await;
+    bus.hold();
+    let (client, url) = (slow.client.clone(), slow.url.clone());
+    let payment = lab.traffic("a", 1);
+    let body = lines([&payment]);
+    let sending = tokio::spawn(async move { post(&client, &url, NDJSON, body).await });
+    bus.is_reached().await;
+    lab.release_leases().await;
+    let other = Options {
+        gate_id: "gate-1".to_owned(),
+        ..Options::default()
+    };
+    let quick = lab.gate_with(other).await;
+    // It has looked, found nothing, and publishes.
+    bus.is_reached_by(2).await;
+    bus.release_one();
+    until(async || !slow.ig.is_ready()).await;
+    bus.release();
+    let verdicts = sending.await.unwrap().results();
+    assert_eq!(words(&verdicts), ["ADMITTED"]);
+    let again = slow.send([&payment]).await;
+    assert_eq!(words(&again), ["DUPLICATE"]);
+    assert_eq!(again[0]["receipt"], verdicts[0]["receipt"]);
+    assert_eq!(quick.send([&payment]).await, again);
+    slow.drain().await;
+    quick.drain().await;
+    check_one_terminal_each(&lab).await;
+    assert_eq!(lab.balance().await.admitted, 1);
+    // Two copies are legal: both gates published.
+    assert_eq!(lab.copies(Stream::Traffic).await["a"], 2);
+}

@@ -366,6 +366,7 @@ async fn hold(ig: &Ig, key: &LeaseKey) -> Result<bool, Error> {
             Err(lease::Error::Lost { .. }) => {
                 tracing::warn!(epoch = lease.epoch, "the gate lost its lease");
                 ig.held.send_replace(None);
+                ig.batches.forget_in_flight();
             }
             Err(error) => return Err(error.into()),
         }

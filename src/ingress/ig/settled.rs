@@ -213,6 +213,12 @@ impl Batches {
         }
     }
 
+    /// The lease was lost: another gate may settle what is in flight here, and this one is not told.
+    /// Whoever waits looks at the rows instead.
+    pub(super) fn forget_in_flight(&self) {
+        self.lock().in_flight.clear();
+    }
+
     pub(super) fn recent(&self, batch_id: i64) -> Option<Arc<Settled>> {
         self.lock().recent.get(&batch_id).cloned()
     }
@@ -237,10 +243,11 @@ impl Batches {
             };
             if let Some(mut waited) = waited {
                 let settled = waited.wait_for(Option::is_some);
-                return match tokio::time::timeout_at(deadline, settled).await {
-                    Ok(Ok(settled)) => Ok(settled.clone()),
-                    Ok(Err(_)) | Err(_) => Ok(None),
-                };
+                match tokio::time::timeout_at(deadline, settled).await {
+                    Ok(Ok(settled)) => return Ok(settled.clone()),
+                    Ok(Err(_)) => continue,
+                    Err(_) => return Ok(None),
+                }
             }
             let client = ground.db.get().await?;
             let settled = read(&client, place.day, place.batch_id).await?;

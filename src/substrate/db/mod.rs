@@ -53,7 +53,8 @@ impl Default for PoolOptions {
             wait_ms_max: 5_000,
             connect_ms_max: 5_000,
             statement_ms_max: 30_000,
-            idle_in_transaction_ms_max: 10_000,
+            // Below the lease: what a paused holder had begun is rolled back before another takes over.
+            idle_in_transaction_ms_max: 5_000,
         }
     }
 }
