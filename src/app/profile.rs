@@ -43,6 +43,7 @@ pub(crate) struct Profile {
     pub(crate) substrates: Substrates,
     pub(crate) streams: Streams,
     pub(crate) http: Http,
+    pub(crate) gate: Gate,
     pub(crate) archive: Archive,
     pub(crate) decision: Decision,
 }
@@ -108,6 +109,15 @@ impl Streams {
             Stream::Labels => &self.labels,
         }
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Gate {
+    /// Of one producer; null: no limit.
+    pub(crate) producer_events_per_s: Option<NonZeroU32>,
+    /// Requests are refused while the oldest one in hand waits longer.
+    pub(crate) backlog_ms_max: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

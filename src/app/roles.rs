@@ -152,6 +152,8 @@ fn gate_options(platform: &Platform) -> ig::Options {
     ig::Options {
         dedupe_horizon_days: semantics.dedupe_horizon_days,
         future_tolerance_ms: semantics.future_tolerance_ms,
+        backlog_ms_max: platform.profile.gate.backlog_ms_max,
+        producer_events_per_s: platform.profile.gate.producer_events_per_s,
         body_ms_max: platform.profile.http.client_ms_max.get().into(),
         ..ig::Options::default()
     }

@@ -51,6 +51,7 @@ codes! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED" => "Use a method of the Allow header; docs/http.md lists those of each path.",
     CommandUnreadable = "COMMAND_UNREADABLE" => "Send {\"args\": [\"fraudplat\", …], \"cwd\": \"/\"} as application/json, as docs/http.md shows.",
     Overloaded = "OVERLOADED" => "Wait for the seconds in Retry-After and send the same request again; repeats are safe.",
+    RateLimited = "RATE_LIMITED" => "Wait for the seconds in Retry-After and send the same request again, or ask the operator for a larger share.",
     Unauthorised = "UNAUTHORISED" => "Send the key that the gate's operator gave you.",
     NotFound = "NOT_FOUND" => "Check the path and the id; ids are listed by the resource above.",
     Internal = "INTERNAL" => "Send the same request again; if it persists, the service log has the cause.",

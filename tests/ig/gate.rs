@@ -412,6 +412,11 @@ impl Answer {
         }
     }
 
+    /// What Retry-After says.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.retry_after.as_deref().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn results(&self) -> Vec<Value> {
         self.body["results"].as_array().unwrap().clone()
     }

@@ -53,7 +53,16 @@ pub(super) fn events() -> Doc {
                 "content-encoding: br; gzip, zstd are read, one at a time",
             )],
         )
-        .refuses(429, &[(Code::Overloaded, "the gate's queue is full or too slow")])
+        .refuses(
+            429,
+            &[
+                (Code::Overloaded, "the gate has as much in hand as it may hold"),
+                (
+                    Code::RateLimited,
+                    "more than 20000 events a second of one producer: producer_events_per_s",
+                ),
+            ],
+        )
         .refuses(
             503,
             &[

@@ -1,5 +1,6 @@
 //! The gate over HTTP: `POST /v1/events`, `GET /v1/receipts/{run}/{class}/{event_id}`.
 
+use std::num::NonZero;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,9 @@ async fn answer(
         let detail = format!("{} events; events_per_request_max is {limit}", items.len());
         return Err(refuse(413, Code::BodyTooLarge, detail));
     }
+    ig.rates
+        .take(ANYBODY, items.len())
+        .map_err(|wait| too_fast(ig, wait))?;
     let answer = ig.receive(&body, items, room, patience).await;
     let mut answer = answer.map_err(|refused| match refused {
         NoVerdicts::Overloaded => overloaded(ig, StatusCode::TOO_MANY_REQUESTS),
@@ -122,6 +126,9 @@ async fn content(ig: &Ig, headers: &HeaderMap, body: Body) -> Result<(Bytes, Roo
     };
     Ok((content, room))
 }
+
+/// Callers are not told apart yet: all are one producer.
+const ANYBODY: &str = "anybody";
 
 /// How long the rest of a refused body is read.
 const DISCARD_MAX: Duration = Duration::from_secs(2);
@@ -275,14 +282,30 @@ fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
 fn overloaded(ig: &Ig, status: StatusCode) -> Box<Response> {
     let detail = match status {
         StatusCode::SERVICE_UNAVAILABLE => "the gate is stopping",
-        _ => "the gate's queue is full or too slow",
+        _ => "the gate has as much in hand as it may hold",
     };
     busy(ig, status, detail)
 }
 
+/// What Retry-After says at most: who comes back later than that finds nothing changed.
+const RETRY_AFTER_S_MAX: u64 = 60;
+
 fn busy(ig: &Ig, status: StatusCode, detail: &str) -> Box<Response> {
-    let mut response = refuse(status.as_u16(), Code::Overloaded, detail.to_owned());
-    let after = HeaderValue::from(ig.options.retry_after_s);
+    let response = refuse(status.as_u16(), Code::Overloaded, detail.to_owned());
+    // What is in hand was as long on its way as this request would be.
+    retry_after(ig, response, ig.queue.age())
+}
+
+fn too_fast(ig: &Ig, wait: Duration) -> Box<Response> {
+    let rate = ig.options.producer_events_per_s.map_or(0, NonZero::get);
+    let detail = format!("more than {rate} events a second of one producer: producer_events_per_s");
+    retry_after(ig, refuse(429, Code::RateLimited, detail), wait)
+}
+
+fn retry_after(ig: &Ig, mut response: Box<Response>, wait: Duration) -> Box<Response> {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = seconds.clamp(ig.options.retry_after_s.into(), RETRY_AFTER_S_MAX);
+    let after = HeaderValue::from(seconds);
     response.headers_mut().insert(header::RETRY_AFTER, after);
     response
 }
@@ -290,8 +313,5 @@ fn busy(ig: &Ig, status: StatusCode, detail: &str) -> Box<Response> {
 fn failed(ig: &Ig, error: &Error) -> Box<Response> {
     tracing::warn!(error = %error.chain(), "a request could not be answered");
     let detail = "the gate could not answer; what it took is safe".to_owned();
-    let mut response = refuse(503, error.code(), detail);
-    let after = HeaderValue::from(ig.options.retry_after_s);
-    response.headers_mut().insert(header::RETRY_AFTER, after);
-    response
+    retry_after(ig, refuse(503, error.code(), detail), Duration::ZERO)
 }

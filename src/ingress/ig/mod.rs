@@ -16,6 +16,7 @@ mod pipeline;
 mod publish;
 mod quarantine;
 mod queue;
+mod rates;
 mod receipts;
 mod receive;
 mod requeue;

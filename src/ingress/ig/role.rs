@@ -16,6 +16,7 @@ use crate::domain::ids::PlatformRunId;
 use crate::governance::counters::Counter;
 use crate::ingress::ig::error::Error;
 use crate::ingress::ig::queue::Queue;
+use crate::ingress::ig::rates::Rates;
 use crate::ingress::ig::runs::Runs;
 use crate::ingress::ig::settled::{Admitted, Batches};
 use crate::ingress::ig::tokenise::Tokeniser;
@@ -64,7 +65,12 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// How long a request waits for its verdicts before it is told `PUBLISH_IN_FLIGHT`.
     pub request_ms_max: u64,
+    /// What `Retry-After` says at least.
     pub retry_after_s: u32,
+    /// Requests are refused while the oldest one in hand waits longer.
+    pub backlog_ms_max: u64,
+    /// Of one producer; none: no limit.
+    pub producer_events_per_s: Option<NonZero<u32>>,
     /// How long `?wait=decision` waits where the request does not say, and at most.
     pub decision_wait_ms: u64,
     pub decision_wait_ms_max: u64,
@@ -103,6 +109,8 @@ impl Default for Options {
             batch_bytes_max: 8 << 20,
             request_ms_max: 10_000,
             retry_after_s: 1,
+            backlog_ms_max: 5_000,
+            producer_events_per_s: None,
             decision_wait_ms: 5_000,
             decision_wait_ms_max: 30_000,
             decision_waits_max: 4_096,
@@ -169,6 +177,7 @@ pub struct Ig {
     pub(super) schemas: Schemas,
     pub(super) runs: Runs,
     pub(super) queue: Queue,
+    pub(super) rates: Rates,
     /// As many bodies are decompressed at once as there are cores: what each holds meanwhile is no
     /// room of the queue yet.
     pub(super) decoders: Arc<Semaphore>,
@@ -217,7 +226,15 @@ impl Ig {
             decoders: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, NonZero::get),
             )),
-            queue: Queue::new(options.queue_bytes_max, options.queue_events_max),
+            queue: Queue::new(
+                options.queue_bytes_max,
+                options.queue_events_max,
+                Duration::from_millis(options.backlog_ms_max),
+            ),
+            rates: Rates::new(
+                options.producer_events_per_s,
+                options.events_per_request_max,
+            ),
             batches: Batches::new(options.recent_events_max),
             waits: Waits::new(decisions, options.decision_waits_max),
             receipts: receipts::Pending::default(),
