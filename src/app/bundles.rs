@@ -8,8 +8,10 @@ use anyhow::Context;
 
 use crate::app::commands::Refusal;
 use crate::app::profile::Shipped;
+use crate::contracts::attributes::Attributes;
 use crate::contracts::bundle::{Bundle, SCHEMA_VERSION};
 use crate::contracts::code::Code;
+use crate::engine::attributes;
 use crate::engine::bundle::{CompiledBundle, FileNames};
 use crate::runtime::ground::Ground;
 use crate::substrate::objects::{ObjectKey, Put};
@@ -68,13 +70,15 @@ pub(crate) fn shipped_names(folder: &str) -> Vec<String> {
     names
 }
 
-/// Compiles a bundle.
+/// Compiles a bundle that is to be put in force, where these attributes are declared.
 ///
 /// # Errors
-/// [`Refusal`] with every fault, its file, line and column.
+/// [`Refusal`] with every fault, its file, line and column; then with every attribute that it
+/// reads otherwise than it is declared.
 pub(crate) fn compile(
     bundle: &Bundle,
     files: &[String; 2],
+    declared: Option<&Attributes>,
 ) -> Result<Arc<CompiledBundle>, Refusal> {
     let compiled = CompiledBundle::compile(
         bundle,
@@ -83,10 +87,25 @@ pub(crate) fn compile(
             policy: &files[1],
         },
     );
-    compiled.map(Arc::new).map_err(|diagnostics| {
+    let compiled = compiled.map_err(|diagnostics| {
         let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
         Refusal::new(Code::BundleInvalid, format!("\n{}", lines.join("\n")))
-    })
+    })?;
+    let found = declared.map(|it| attributes::disagreements(&compiled, it));
+    undeclared(&found.unwrap_or_default())?;
+    Ok(Arc::new(compiled))
+}
+
+/// Refuses what disagrees with the declared attributes.
+///
+/// # Errors
+/// [`Refusal`] where anything does.
+pub(crate) fn undeclared(found: &[String]) -> Result<(), Refusal> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("semantics.attributes:\n{}", found.join("\n"));
+    Err(Refusal::new(Code::BundleInvalid, detail))
 }
 
 /// Puts the bundle under its digest.

@@ -9,6 +9,7 @@ use figment::providers::{Env, Serialized};
 use figment::value::{Dict, Map};
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::attributes::Attributes;
 use crate::contracts::canonical;
 use crate::domain::digest::{Digest, Tagged};
 use crate::domain::ids::TenantId;
@@ -58,6 +59,10 @@ pub(crate) struct Semantics {
     pub(crate) join_wait_ms: u64,
     pub(crate) late_bound_ms: u64,
     pub(crate) bundle_slot: String,
+    /// What payments may carry beside the fields of the contract; null: anything, and no part of the
+    /// digest, as before there were declarations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attributes: Option<Attributes>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +189,12 @@ impl Profile {
             return Err(
                 "http.bind is not loopback: callers are not authenticated yet, so the platform \
                         listens to this machine only",
+            );
+        }
+        let attributes = self.semantics.attributes.as_ref();
+        if attributes.is_some_and(|it| it.illegal_name().is_some()) {
+            return Err(
+                "semantics.attributes: a name is a lowercase letter, then letters, digits and _, 64 in all",
             );
         }
         if self.substrates.kind == SubstrateKind::Managed {

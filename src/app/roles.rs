@@ -77,7 +77,7 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Running> {
     let profile = &platform.profile;
     let (bundle, files) = bundles::sources(profile.decision.bundle_dir.as_deref())?;
-    let compiled = bundles::compile(&bundle, &files)?;
+    let compiled = bundles::compile(&bundle, &files, profile.semantics.attributes.as_ref())?;
     let ground = under(platform, &bundle);
     bundles::store(&ground, &bundle).await?;
     let flush = Flush::default();
@@ -154,6 +154,7 @@ fn gate_options(platform: &Platform) -> ig::Options {
         future_tolerance_ms: semantics.future_tolerance_ms,
         backlog_ms_max: platform.profile.gate.backlog_ms_max,
         producer_events_per_s: platform.profile.gate.producer_events_per_s,
+        attributes: semantics.attributes.clone(),
         body_ms_max: platform.profile.http.client_ms_max.get().into(),
         ..ig::Options::default()
     }

@@ -5,6 +5,7 @@
 //! old sample loads.
 
 pub mod archive_row;
+pub mod attributes;
 pub mod bundle;
 pub mod canonical;
 pub mod case_trigger;
@@ -19,6 +20,7 @@ pub mod groups;
 pub mod label_assertion;
 pub mod mapping;
 pub mod payload;
+pub mod payload_schemas;
 pub mod policy;
 pub mod problem;
 pub mod progress;

@@ -4,6 +4,7 @@
 //! **Invariant:** no IO, no clock, no chance: the same arguments give the same bytes (L12).
 //! **Invariant:** the iteration order of a hash map never reaches a result.
 
+pub mod attributes;
 pub mod bundle;
 pub mod decide;
 pub mod diagnostic;

@@ -156,7 +156,7 @@ impl Gate {
         let decides = Decision::create(
             options,
             call.ground.clone(),
-            bundles::compile(&bundle, &files)?,
+            bundles::compile(&bundle, &files, None)?,
         );
         let entropy = Arc::new(SystemEntropy);
         let ground = call.ground.clone();

@@ -4,19 +4,26 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::app::bundles::shipped;
+use crate::app::bundles::{shipped, undeclared};
 use crate::app::cli::{FeaturesCommand, PolicyCommand};
 use crate::app::commands::Refusal;
 use crate::app::commands::table::table;
 use crate::app::output::Output;
 use crate::app::run::DONE;
+use crate::contracts::attributes::Attributes;
 use crate::contracts::code::Code;
-use crate::engine::{Diagnostic, FeatureSet, Policy};
+use crate::engine::{Diagnostic, FeatureSet, Policy, attributes};
 
-pub(crate) fn features(command: &FeaturesCommand, output: &Output) -> anyhow::Result<u8> {
+pub(crate) fn features(
+    command: &FeaturesCommand,
+    declared: Option<&Attributes>,
+    output: &Output,
+) -> anyhow::Result<u8> {
     let FeaturesCommand::Check { file } = command;
     let (name, text) = read(file)?;
     let set = FeatureSet::compile(&name, &text).map_err(|found| refusal(&found))?;
+    let found = declared.map(|it| attributes::of_features(&set, it));
+    undeclared(&found.unwrap_or_default())?;
     let names: Vec<(String, String)> = set
         .features()
         .map(|(name, kind)| (name.to_owned(), format!("{kind:?}").to_lowercase()))
@@ -34,12 +41,18 @@ pub(crate) fn features(command: &FeaturesCommand, output: &Output) -> anyhow::Re
     Ok(DONE)
 }
 
-pub(crate) fn policy(command: &PolicyCommand, output: &Output) -> anyhow::Result<u8> {
+pub(crate) fn policy(
+    command: &PolicyCommand,
+    declared: Option<&Attributes>,
+    output: &Output,
+) -> anyhow::Result<u8> {
     let PolicyCommand::Check { file, features } = command;
     let set = feature_set(features.as_deref())?;
     let (name, text) = read(file)?;
     let compiled = Policy::compile_against(&name, &text, Some(&set));
     let policy = compiled.map_err(|found| refusal(&found))?;
+    let found = declared.map(|it| attributes::of_policy(&policy, it));
+    undeclared(&found.unwrap_or_default())?;
     for warning in policy.warnings() {
         output.note(warning.to_string());
     }

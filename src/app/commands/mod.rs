@@ -94,11 +94,17 @@ fn parse_run(text: &str) -> Result<PlatformRunId, Refusal> {
 pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
     match &cli.command {
         Some(Command::Profile(command)) => profiles::run(&cli.profile, command, output).map(Some),
-        Some(Command::Policy(command)) => check::policy(command, output).map(Some),
+        Some(Command::Policy(command)) => {
+            let semantics = profiles::load(&cli.profile)?.semantics;
+            check::policy(command, semantics.attributes.as_ref(), output).map(Some)
+        }
         Some(Command::Bench(Bench::Features(asked))) => {
             bench::features::run(asked, output).map(Some)
         }
-        Some(Command::Features(command)) => check::features(command, output).map(Some),
+        Some(Command::Features(command)) => {
+            let semantics = profiles::load(&cli.profile)?.semantics;
+            check::features(command, semantics.attributes.as_ref(), output).map(Some)
+        }
         Some(Command::Sr(Sr::Describe(asked))) => {
             Box::pin(describe::run(asked, output)).await.map(Some)
         }

@@ -47,7 +47,11 @@ pub(crate) fn run(name: &str, command: &ProfileCommand, output: &Output) -> anyh
     Ok(DONE)
 }
 
-fn load(name: &str) -> Result<Profile, Refusal> {
+/// The profile of this name or path.
+///
+/// # Errors
+/// [`Refusal`] with what is wrong, and where.
+pub(crate) fn load(name: &str) -> Result<Profile, Refusal> {
     Profile::load(name).map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::contracts::code::Code;
 use crate::contracts::envelope::Envelope;
+use crate::contracts::payload_schemas::PayloadSchemas;
 use crate::contracts::receipt::Receipt;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::ingress::ig::role::Options;
@@ -90,6 +91,31 @@ pub(super) fn receipt() -> Doc {
             &[(
                 Code::SubstrateUnavailable,
                 "the gate could not answer; what it took is safe",
+            )],
+        )
+}
+
+pub(super) fn schemas() -> Doc {
+    Doc::new("events", "The payload schemas, by class and version").answers::<PayloadSchemas>(
+        200,
+        "Every class with its versions",
+        json!({"schemas": [{
+            "event_class": "traffic", "schema_version": 1, "path": "/v1/schemas/traffic/1",
+        }]}),
+    )
+}
+
+pub(super) fn schema() -> Doc {
+    Doc::new("events", "The JSON Schema of a payload")
+        .about("With the attributes that this deployment declares.")
+        .part("class", "event_class", "traffic")
+        .part("version", "schema_version", "1")
+        .answers_object(200, "A JSON Schema")
+        .refuses(
+            404,
+            &[(
+                Code::NotFound,
+                "no such class and version; GET /v1/schemas lists them",
             )],
         )
 }

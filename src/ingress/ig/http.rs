@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::contracts::code::Code;
+use crate::contracts::payload_schemas::{PayloadSchema, PayloadSchemas};
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::vocabulary::IngestResult;
 use crate::ingress::ig::encoding::{ACCEPTED, Encoding, Fault};
@@ -40,6 +41,8 @@ pub fn api() -> Api<Arc<Ig>> {
             get(receipt),
             doc::receipt(),
         )
+        .get("/v1/schemas", get(schemas), doc::schemas())
+        .get("/v1/schemas/{class}/{version}", get(schema), doc::schema())
 }
 
 async fn events(
@@ -264,6 +267,37 @@ async fn receipt(
         },
         Ok(None) => *refuse(404, Code::NotFound, "no such event was admitted".to_owned()),
         Err(error) => *failed(&ig, &error),
+    }
+}
+
+async fn schemas(State(ig): State<Arc<Ig>>) -> Response {
+    let schemas = ig.schemas.versions().map(|(event_class, schema_version)| {
+        let path = format!("/v1/schemas/{event_class}/{schema_version}");
+        PayloadSchema {
+            event_class,
+            schema_version,
+            path,
+        }
+    });
+    let answer = PayloadSchemas {
+        schemas: schemas.collect(),
+    };
+    json(StatusCode::OK, &answer, 1_024)
+}
+
+async fn schema(
+    State(ig): State<Arc<Ig>>,
+    Path((class, version)): Path<(String, String)>,
+) -> Response {
+    let named = || Some((class.parse().ok()?, version.parse().ok()?));
+    let document = named().and_then(|(class, version)| ig.schemas.document(class, version));
+    match document {
+        Some(document) => json(StatusCode::OK, document, 8_192),
+        None => *refuse(
+            404,
+            Code::NotFound,
+            "no such class and version; GET /v1/schemas lists them".to_owned(),
+        ),
     }
 }
 

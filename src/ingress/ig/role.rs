@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::contracts::attributes::Attributes;
 use crate::contracts::decision_notice::DecisionWaiter;
 use crate::contracts::groups;
 use crate::domain::ids::PlatformRunId;
@@ -92,6 +93,8 @@ pub struct Options {
     pub recent_events_max: usize,
     /// How long a drain tries before it leaves work for the next start.
     pub drain_ms_max: u64,
+    /// What payments may carry in `attributes`; none: any names and types.
+    pub attributes: Option<Attributes>,
 }
 
 impl Default for Options {
@@ -123,6 +126,7 @@ impl Default for Options {
             segment_idle_ms: 1_000,
             recent_events_max: 100_000,
             drain_ms_max: 20_000,
+            attributes: None,
         }
     }
 }
@@ -238,11 +242,11 @@ impl Ig {
             batches: Batches::new(options.recent_events_max),
             waits: Waits::new(decisions, options.decision_waits_max),
             receipts: receipts::Pending::default(),
+            schemas: Schemas::compile(options.attributes.as_ref()),
             options,
             ground,
             entropy,
             tokeniser: Tokeniser::new(token_key),
-            schemas: Schemas::compile(),
             runs: Runs::default(),
             partitions: Partitions::of(TABLES),
             resolve_now: Notify::new(),

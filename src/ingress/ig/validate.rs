@@ -1,11 +1,15 @@
 //! Whether a parsed event may be admitted: pins, class, version, schema, time, the run's end.
 //! Pure. A fault names the place and the rule, never a value.
 
-use jsonschema::Validator;
+use std::collections::BTreeMap;
 
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::contracts::attributes::Attributes;
 use crate::contracts::code::Code;
 use crate::contracts::envelope::Envelope;
-use crate::contracts::payload::{ArrivalEntities, ArrivalEvent, FlowAnchor, Traffic};
+use crate::contracts::schema;
 use crate::domain::keys::Pins;
 use crate::domain::time::{MICROS_PER_DAY, Time};
 use crate::domain::vocabulary::EventClass;
@@ -48,32 +52,58 @@ pub(super) struct Rules {
     pub(super) is_closed: bool,
 }
 
-/// The compiled schemas of the four payloads.
-pub(super) struct Schemas([Validator; 4]);
+/// The payload schemas, by class and version.
+pub(super) struct Schemas(BTreeMap<(EventClass, i64), Schema>);
+
+/// As it is served, and compiled.
+struct Schema {
+    document: Value,
+    validator: Validator,
+}
 
 impl Schemas {
+    /// `attributes`: what payments may carry beside the fields of the contract; none: anything.
+    ///
     /// # Panics
     /// Never: the schemas come from our own types.
-    pub(super) fn compile() -> Schemas {
-        let compile = |schema: schemars::Schema| {
-            jsonschema::validator_for(schema.as_value()).expect("a derived schema compiles")
+    pub(super) fn compile(attributes: Option<&Attributes>) -> Schemas {
+        let version_1 = EventClass::ALL.iter().map(|class| {
+            let mut document = schema::payload(*class).to_value();
+            if let (EventClass::Traffic, Some(attributes)) = (class, attributes) {
+                document["properties"]["attributes"] = attributes.schema();
+            }
+            (*class, document)
+        });
+        let compile = |(class, document): (EventClass, Value)| {
+            let validator = jsonschema::validator_for(&document);
+            let validator = validator.expect("a derived schema compiles");
+            let schema = Schema {
+                document,
+                validator,
+            };
+            ((class, 1), schema)
         };
-        Schemas([
-            compile(schemars::schema_for!(ArrivalEvent)),
-            compile(schemars::schema_for!(ArrivalEntities)),
-            compile(schemars::schema_for!(FlowAnchor)),
-            compile(schemars::schema_for!(Traffic)),
-        ])
+        Schemas(version_1.map(compile).collect())
     }
 
-    fn of(&self, class: EventClass) -> &Validator {
-        let [arrival_event, arrival_entities, flow_anchor, traffic] = &self.0;
-        match class {
-            EventClass::ArrivalEvent => arrival_event,
-            EventClass::ArrivalEntities => arrival_entities,
-            EventClass::FlowAnchor => flow_anchor,
-            EventClass::Traffic => traffic,
-        }
+    /// The schema of a class and version as a document.
+    pub(super) fn document(&self, class: EventClass, version: i64) -> Option<&Value> {
+        self.0.get(&(class, version)).map(|it| &it.document)
+    }
+
+    /// Every class with its versions.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (EventClass, i64)> {
+        self.0.keys().copied()
+    }
+
+    fn of(&self, class: EventClass, version: i64) -> Result<&Validator, Fault> {
+        let found = self.0.get(&(class, version));
+        found.map(|it| &it.validator).ok_or_else(|| {
+            let known = self.versions().filter(|it| it.0 == class);
+            let known: Vec<String> = known.map(|it| it.1.to_string()).collect();
+            let detail = format!("schema_version: {class} has {}", known.join(", "));
+            Fault::new(Code::SchemaVersionUnsupported, detail)
+        })
     }
 }
 
@@ -95,11 +125,7 @@ pub(super) fn check(
             "event_class: not a class of this release",
         )
     })?;
-    if envelope.schema_version != class.schema_version() {
-        let detail = format!("schema_version: {class} has {}", class.schema_version());
-        return Err(Fault::new(Code::SchemaVersionUnsupported, detail));
-    }
-    schema(schemas.of(class), envelope)?;
+    valid(schemas.of(class, envelope.schema_version)?, envelope)?;
     if rules.is_closed {
         return Err(Fault::new(Code::RunClosed, "the run takes no more events"));
     }
@@ -139,7 +165,7 @@ fn pins(pins: &Pins, envelope: &Envelope) -> Result<(), Fault> {
     }
 }
 
-fn schema(validator: &Validator, envelope: &Envelope) -> Result<(), Fault> {
+fn valid(validator: &Validator, envelope: &Envelope) -> Result<(), Fault> {
     if validator.is_valid(&envelope.payload) {
         return Ok(());
     }
@@ -176,9 +202,10 @@ pub(super) fn partition_key(class: EventClass, envelope: &Envelope) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::contracts::attributes::AttributeType;
 
     const NOW: &str = "2025-06-01T00:00:00Z";
 
@@ -211,7 +238,7 @@ mod tests {
     #[track_caller]
     fn check(rules: &Rules, envelope: &Envelope, expect: Result<EventClass, (Code, &str)>) {
         let found = super::check(
-            &Schemas::compile(),
+            &Schemas::compile(None),
             rules,
             envelope,
             NOW.parse().unwrap(),
@@ -288,6 +315,33 @@ mod tests {
         for (envelope, code, detail) in cases {
             check(&live(), &envelope, Err((code, detail)));
         }
+    }
+
+    #[test]
+    fn attributes_are_as_they_are_declared() {
+        let declared = [
+            ("tier", AttributeType::Text),
+            ("items", AttributeType::Int),
+            ("is_gift", AttributeType::Bool),
+        ];
+        let declared = declared.map(|(name, kind)| (name.to_owned(), kind));
+        let schemas = Schemas::compile(Some(&Attributes(declared.into())));
+        let fits = |attributes: Value| {
+            let payload = json!({
+                "flow_id": "f", "customer_id": "c", "merchant_id": "m", "amount_minor": 1,
+                "currency": "EUR", "channel": "pos", "attributes": attributes,
+            });
+            let validator = schemas.of(EventClass::Traffic, 1).unwrap();
+            valid(validator, &envelope("traffic", payload)).is_ok()
+        };
+        assert!(fits(json!({"tier": "gold", "items": 3, "is_gift": false})));
+        assert!(fits(json!({})));
+        assert!(!fits(json!({"tier": 3})));
+        assert!(!fits(json!({"items": "3"})));
+        assert!(!fits(json!({"items": 3.5})));
+        assert!(!fits(json!({"is_gift": 1})));
+        assert!(!fits(json!({"color": "red"})));
+        assert!(!fits(json!({"tier": "x".repeat(257)})));
     }
 
     #[test]
