@@ -3,6 +3,7 @@
 
 mod admit;
 pub mod embedded;
+pub mod kinesis;
 pub mod memory;
 mod place;
 mod route;
@@ -48,6 +49,8 @@ pub enum RefusalCode {
     KeyInvalid,
     /// The bus carries no such stream.
     NoSuchStream,
+    /// The bus does not know us, or does not let us: credentials or rights.
+    Denied,
     /// The bus is closing or out of room.
     Unavailable,
 }
@@ -63,7 +66,7 @@ pub struct Shard {
 }
 
 /// Where a read begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReadFrom {
     Position(Position),
     /// The first record that arrived at or after this time, also when it is yet to arrive.
