@@ -13,6 +13,7 @@ mod database;
 mod helper;
 mod kinesis;
 mod kinesis_faults;
+mod kinesis_reshard;
 #[path = "../support/kinesis_server.rs"]
 mod kinesis_server;
 mod objects;
