@@ -10,14 +10,11 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
-
-const START_WITHIN: Duration = Duration::from_secs(60);
+use std::time::Duration;
 
 /// Streams that kinesalite makes, splits and deletes stand at once. It listens on loopback alone and
 /// finds a port by itself, which its own command cannot.
@@ -29,6 +26,17 @@ const KINESALITE: &str = r#"
     const server = require(kinesalite)(options);
     server.keepAliveTimeout = 60000;
     server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+"#;
+
+/// Both its listeners go to loopback and to ports that they find; the one without TLS is told, by
+/// the number that it has when nobody asks for another.
+const KINESIS_LOCAL: &str = r#"
+    const net = require("net"), listen = net.Server.prototype.listen, PLAIN = 4568;
+    net.Server.prototype.listen = function (port, ...rest) {
+        if (port === PLAIN) this.once("listening", () => console.log(this.address().port));
+        return listen.call(this, 0, "127.0.0.1", ...rest);
+    };
+    require(process.argv[1]);
 "#;
 
 /// A server of its own; ended when dropped.
@@ -60,46 +68,36 @@ impl KinesisServer {
             .arg(package("kinesalite"))
             .arg(dir.join("data"))
             .arg(behind_ms);
+        KinesisServer::start(keeper)
+    }
+
+    fn kinesis_local() -> KinesisServer {
+        let package = package("kinesis-local");
+        let mut keeper = keeper(&directory());
+        keeper
+            .arg(node())
+            .args(["-e", KINESIS_LOCAL])
+            .arg(package.join("main.js"))
+            .env("SHARD_LIMIT", "1000")
+            .env("LOG_LEVEL", "ERROR")
+            .envs(DURATIONS.map(|it| (it, "5ms")))
+            // It reads its certificate from where it stands.
+            .current_dir(package);
+        KinesisServer::start(keeper)
+    }
+
+    /// The first line that a server says is its port.
+    fn start(mut keeper: Command) -> KinesisServer {
         let mut keeper = keeper.stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
         let said = BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut port);
         assert!(
             said.is_ok() && !port.is_empty(),
-            "kinesalite did not start; `scripts/setup` installs it"
+            "the server did not start; `scripts/setup` installs it"
         );
         KinesisServer {
             keeper,
             endpoint_url: format!("http://127.0.0.1:{}", port.trim()),
-        }
-    }
-
-    /// As many free ports as it wants are looked for; another may take them first.
-    fn kinesis_local() -> KinesisServer {
-        let (plain, tls) = (free_port(), free_port());
-        let dir = directory();
-        let keeper = keeper(&dir)
-            .arg(node())
-            .arg(package("kinesis-local").join("main.js"))
-            .env("KINESIS_MOCK_PLAIN_PORT", plain.to_string())
-            .env("KINESIS_MOCK_TLS_PORT", tls.to_string())
-            .env("SHARD_LIMIT", "1000")
-            .env("LOG_LEVEL", "ERROR")
-            .envs(DURATIONS.map(|it| (it, "5ms")))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + START_WITHIN;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plain));
-        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
-            assert!(
-                Instant::now() < deadline,
-                "kinesis-local did not start; `scripts/setup` installs it"
-            );
-            std::thread::yield_now();
-        }
-        KinesisServer {
-            keeper,
-            endpoint_url: format!("http://{address}"),
         }
     }
 }
@@ -151,11 +149,6 @@ fn keeper(dir: &Path) -> Command {
         // A Ctrl-C is for the test, not for who cleans up behind it.
         .process_group(0);
     keeper
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn cache() -> PathBuf {
