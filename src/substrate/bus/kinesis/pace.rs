@@ -32,7 +32,9 @@ impl Pace {
     pub(super) async fn turn(&self, at: &ShardRef) {
         let next = self.next_of(at);
         let mut next = next.lock().await;
-        tokio::time::sleep_until(*next).await;
+        if Instant::now() < *next {
+            tokio::time::sleep_until(*next).await;
+        }
         *next = Instant::now() + self.interval;
     }
 
