@@ -379,6 +379,8 @@ pub(crate) async fn a_read_by_time_begins_with_the_first_arrival(subject: Subjec
             clock.stand_at(at).await;
             bus.put_records(OTHER, vec![record("k", at.to_string())])
                 .await;
+            // A bus in memory never waits, and the reader must have its turn.
+            tokio::task::yield_now().await;
         }
     });
     let Either::Left((batch, _)) = futures::future::select(later, puts).await else {
