@@ -53,6 +53,24 @@ fn nothing_banned_or_foreign_is_in_the_lock_file() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// A second version of one of these is a second HTTP or TLS stack.
+#[test]
+fn there_is_one_http_and_one_tls_stack() {
+    let lock: Lock = read_toml("Cargo.lock");
+    for name in [
+        "hyper",
+        "h2",
+        "rustls",
+        "hyper-rustls",
+        "tokio-rustls",
+        "ring",
+    ] {
+        let found = lock.package.iter().filter(|it| it.name == name);
+        let versions: Vec<_> = found.map(|it| it.version.as_str()).collect();
+        assert_eq!(versions.len(), 1, "{name}: {versions:?}");
+    }
+}
+
 #[test]
 fn every_licence_is_allowed() {
     let allowed = read_toml::<Deny>("deny.toml").licenses.allow;

@@ -43,6 +43,16 @@ impl Time {
         self.minus_micros((ms as i64).saturating_mul(1_000))
     }
 
+    /// Whole milliseconds until `later`; 0 when it is not later.
+    #[must_use]
+    pub const fn ms_until(self, later: Time) -> u64 {
+        let micros = later.micros().saturating_sub(self.micros());
+        if micros < 0 {
+            return 0;
+        }
+        micros.unsigned_abs() / 1_000
+    }
+
     /// Days since 1970-01-01, rounded towards the past.
     #[must_use]
     pub const fn day(self) -> i64 {

@@ -13,6 +13,7 @@ use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
 use crate::runtime::lease::{self, Lease};
+use crate::runtime::lineage;
 use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
 use crate::substrate::db::{self, Transaction};
 
@@ -88,8 +89,8 @@ pub struct Options {
 /// How long a read at the tip waits; also how often an idle watermark moves.
 const READ_WAIT: Duration = Duration::from_millis(50);
 
-/// Consumes the shard until stopped (the lease is released) or until the lease is lost or the bus
-/// fails (the error says which; nothing was half-done).
+/// Consumes the shard until stopped or until its end (the lease is released), or until the lease is
+/// lost or the bus fails (the error says which; nothing was half-done).
 ///
 /// # Errors
 /// Any that the loop cannot heal by resubmitting.
@@ -129,13 +130,12 @@ pub async fn run<H: Handler>(
             .counters
             .set_lag(handler.group(), &shard, read.behind_tip);
         let Some(last) = read.records.last() else {
-            let watermark = read_at.minus_ms(options.late_bound_ms);
-            lease
-                .renew(&ground.db.get().await?, Some(watermark))
-                .await?;
+            let client = ground.db.get().await?;
             if read.shard_end {
-                return Ok(());
+                return lineage::finish(&client, &lease).await;
             }
+            let watermark = read_at.minus_ms(options.late_bound_ms);
+            lease.renew(&client, Some(watermark)).await?;
             continue;
         };
         law!(

@@ -1,5 +1,5 @@
 //! A consumer group over one stream: takes the lease of every shard that it can get, runs one
-//! consumer a shard, and takes up what others drop.
+//! consumer a shard, takes up what others drop, and a resharded stream's children after their parents.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::domain::vocabulary::Stream;
 use crate::runtime::consumer::{self, Error, Handler, Options};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{Lease, LeaseKey};
+use crate::runtime::lineage;
 
 /// How often free shards are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -48,7 +49,8 @@ where
 pub struct Members<F> {
     pub name: &'static str,
     pub stream: Stream,
-    /// Consumes one leased shard until stopped, and releases the lease then.
+    /// Consumes one leased shard until stopped, and releases the lease then; at the shard's end it
+    /// calls [`lineage::finish`].
     pub consume: F,
 }
 
@@ -99,7 +101,9 @@ where
     F: Fn(ShardRef, Lease, CancellationToken) -> C + Send + Sync,
     C: Future<Output = Result<(), Error>> + Send + 'static,
 {
-    for shard in ground.bus.shards(group.stream).await? {
+    let shards = ground.bus.shards(group.stream).await?;
+    let drained = lineage::drained(ground, group.name, group.stream, &shards).await?;
+    for shard in lineage::ready(&shards, &drained) {
         if held.contains_key(&shard.shard_id) {
             continue;
         }
@@ -114,7 +118,7 @@ where
         };
         let shard_id = shard.shard_id.clone();
         let consumed = (group.consume)(shard_ref, lease, stop.child_token());
-        held.insert(shard.shard_id, ());
+        held.insert(shard_id.clone(), ());
         running.spawn(async move { (shard_id, consumed.await) });
     }
     Ok(())

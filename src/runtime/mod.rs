@@ -11,5 +11,6 @@ pub mod ground;
 pub mod group;
 pub mod guard;
 pub mod lease;
+pub mod lineage;
 pub mod outbox;
 pub mod partitions;

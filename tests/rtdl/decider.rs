@@ -1,6 +1,7 @@
 //! The decision role over a run that a test puts on the bus, and what it says of its memory.
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::archiver::{archive_all, patient};
-use crate::world::{CONTEXTS, World, bytes, context, eventually, pins, world};
+use crate::world::{World, bytes, context, eventually, pins, world};
 
 pub(crate) const FEATURES: &str = r"
 feature_set: restore
@@ -93,7 +94,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn open() -> Run {
-        let (world, pins) = (world().await, pins("restore"));
+        Run::over(world().await).await
+    }
+
+    pub(crate) async fn over(world: World) -> Run {
+        let pins = pins("restore");
         for bundle in [bundle(FEATURES), bundle(OTHER_FEATURES)] {
             let key = format!("mpr/bundles/{}.json", bundle.digest());
             let key = key.parse().unwrap();
@@ -143,24 +148,31 @@ impl Run {
 
     /// Puts so many payments whole, every tenth twice on the traffic stream (L5).
     pub(crate) async fn pay(&mut self, n: i64) {
-        let seqs = self.payments + 1..=self.payments + n;
-        self.payments += n;
-        for (class, stream) in EventClass::ALL
-            .iter()
-            .zip(CONTEXTS.iter().chain([&Stream::Traffic]))
-        {
-            assert_eq!(class.stream(), *stream);
-            let mut records = Vec::new();
-            for seq in seqs.clone() {
-                let record = bytes(&context(&self.pins, *class, seq));
-                records.push(record.clone());
-                if *stream == Stream::Traffic && seq % 10 == 0 {
-                    records.push(record);
-                }
-            }
-            self.world.put(*stream, records).await;
+        let seqs = self.expect(n);
+        for class in EventClass::ALL {
+            self.put(*class, seqs.clone()).await;
         }
         self.world.run_inlets().await;
+    }
+
+    /// Counts so many payments as if they were on the bus.
+    pub(crate) fn expect(&mut self, n: i64) -> RangeInclusive<i64> {
+        let seqs = self.payments + 1..=self.payments + n;
+        self.payments += n;
+        seqs
+    }
+
+    /// Puts one class of these payments' events.
+    pub(crate) async fn put(&self, class: EventClass, seqs: RangeInclusive<i64>) {
+        let mut records = Vec::new();
+        for seq in seqs {
+            let record = bytes(&context(&self.pins, class, seq));
+            records.push(record.clone());
+            if class == EventClass::Traffic && seq % 10 == 0 {
+                records.push(record);
+            }
+        }
+        self.world.put(class.stream(), records).await;
     }
 
     /// A payment's traffic as it stands on the bus.

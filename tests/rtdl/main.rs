@@ -8,8 +8,11 @@ mod archiver;
 mod decider;
 mod inlet;
 mod inlet_faults;
+#[path = "../support/kinesis_server.rs"]
+mod kinesis_server;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod proxy;
+mod reshard;
 mod restore;
 mod world;

@@ -10,6 +10,7 @@ use fraudplat::substrate::clock::SetClock;
 use fraudplat::substrate::fault::{FaultPlan, FaultyBus};
 
 use crate::bus_suite::{OTHER, SHARDS, STREAM, Subject, T0, *};
+use crate::kinesis::on_kinesalite;
 
 /// What `trim` of the embedded bus is told to keep; a test subtracts it.
 pub(crate) const RETENTION: Duration = Duration::from_secs(3_600);
@@ -39,7 +40,7 @@ async fn on_embedded<F: Future<Output = ()>>(check: impl FnOnce(Subject) -> F) {
     let trimmed = bus.clone();
     check(Subject {
         bus: bus.clone(),
-        clock,
+        clock: BusClock::Set(clock),
         trim: Some(Box::new(move |cutoff| {
             let bus = trimmed.clone();
             Box::pin(async move { trim(&bus, cutoff).await })
@@ -59,7 +60,7 @@ async fn on_memory<F: Future<Output = ()>>(check: impl FnOnce(Subject) -> F) {
     let trimmed = bus.clone();
     check(Subject {
         bus,
-        clock,
+        clock: BusClock::Set(clock),
         trim: Some(Box::new(move |cutoff| {
             let n_dropped = trimmed.trim(cutoff);
             Box::pin(async move { n_dropped })
@@ -72,7 +73,7 @@ async fn on_faulty_without_faults<F: Future<Output = ()>>(check: impl FnOnce(Sub
     let clock = SetClock::at(T0);
     check(Subject {
         bus: Arc::new(FaultyBus::new(memory(&clock), FaultPlan::none())),
-        clock,
+        clock: BusClock::Set(clock),
         trim: None,
     })
     .await;
@@ -105,4 +106,4 @@ macro_rules! suite {
     };
 }
 
-suite! { on_embedded on_memory on_faulty_without_faults }
+suite! { on_embedded on_memory on_faulty_without_faults on_kinesalite }

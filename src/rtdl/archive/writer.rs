@@ -18,6 +18,7 @@ use crate::runtime::commit::{self, Effects};
 use crate::runtime::consumer::Error;
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{LEASE_MS, Lease};
+use crate::runtime::lineage;
 use crate::runtime::partitions::Partitions;
 use crate::substrate::bus::{ReadBatch, ReadFrom, ReadLimit};
 use crate::substrate::db::{Day, Transaction};
@@ -99,8 +100,7 @@ impl Writer {
                 renewed = Instant::now();
             }
             if is_end {
-                lease.release(&self.ground.db.get().await?).await?;
-                return Ok(());
+                return lineage::finish(&self.ground.db.get().await?, &lease).await;
             }
             if renewed.elapsed() >= RENEW_EVERY {
                 lease.renew(&self.ground.db.get().await?, None).await?;

@@ -11,18 +11,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::contracts::decision_notice::DecisionWaiter;
-use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
+use crate::contracts::groups::DECISION;
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
-use crate::domain::offset::ShardRef;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::told::{Told, Waiter};
 use crate::rtdl::decision::worker::Worker;
-use crate::rtdl::decision::{snapshot, store};
+use crate::rtdl::decision::{snapshot, store, worker};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
@@ -186,11 +185,6 @@ impl Decision {
             run,
             cause: cause.to_string(),
         })?;
-        let mut context_scopes = BTreeSet::new();
-        for (_, stream) in CONTEXT_GROUPS {
-            let shards = self.shards(stream).await?;
-            context_scopes.extend(shards.iter().map(ToString::to_string));
-        }
         Ok(Some(Worker {
             ground: self.ground.clone(),
             options: self.options.clone(),
@@ -198,8 +192,10 @@ impl Decision {
             partitions: partitions.clone(),
             told: Arc::clone(&self.told),
             ready,
-            shards: self.shards(Stream::Traffic).await?,
-            context_scopes,
+            shards: self.ground.bus.shards(Stream::Traffic).await?,
+            drained: BTreeSet::new(),
+            context_scopes: worker::context_scopes(&self.ground).await?,
+            context_drained: 0,
             is_over,
             lease,
             position,
@@ -208,16 +204,5 @@ impl Decision {
             batch_no: 0,
             renewed: Instant::now(),
         }))
-    }
-
-    async fn shards(&self, stream: Stream) -> Result<Vec<ShardRef>, Error> {
-        let shards = self.ground.bus.shards(stream).await?;
-        Ok(shards
-            .into_iter()
-            .map(|shard| ShardRef {
-                stream,
-                shard_id: shard.shard_id,
-            })
-            .collect())
     }
 }

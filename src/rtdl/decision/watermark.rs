@@ -5,25 +5,38 @@ use std::collections::BTreeSet;
 
 use crate::contracts::groups::CONTEXT_GROUPS;
 use crate::domain::time::Time;
+use crate::runtime::lineage::END_OF_TIME;
 use crate::substrate::db::{self, Client};
 
 const READ: &str = include_str!("sql/read_watermarks.sql");
 
-/// The lowest watermark of all context groups; `None` while any group or shard has none.
-///
-/// `scopes` are the `stream/shard` scopes that must have been read.
-pub(super) async fn read(
-    client: &Client,
-    scopes: &BTreeSet<String>,
-) -> Result<Option<Time>, db::Error> {
+/// How far each shard has been read.
+pub(super) struct Watermarks(Vec<(String, Option<Time>)>);
+
+/// Those of all context groups.
+pub(super) async fn read(client: &Client) -> Result<Watermarks, db::Error> {
     let groups: Vec<&str> = CONTEXT_GROUPS.iter().map(|(group, _)| *group).collect();
     let statement = client.prepare_cached(READ).await?;
     let rows = client.query(&statement, &[&groups]).await?;
     let known = rows
         .iter()
         .map(|row| (row.get::<_, String>(1), row.get::<_, Option<Time>>(2)));
-    let known: Vec<(String, Option<Time>)> = known.collect();
-    Ok(lowest(&known, scopes))
+    Ok(Watermarks(known.collect()))
+}
+
+impl Watermarks {
+    /// The lowest of the `stream/shard` scopes that must have been read; `None` while any has none.
+    pub(super) fn lowest(&self, scopes: &BTreeSet<String>) -> Option<Time> {
+        lowest(&self.0, scopes)
+    }
+
+    /// How many of the scopes were closed by a reshard and are read to their end: others hold what
+    /// comes after.
+    pub(super) fn n_drained(&self, scopes: &BTreeSet<String>) -> usize {
+        let is_drained = |mark: &Option<Time>| mark.is_some_and(|it| END_OF_TIME <= it);
+        let drained = self.0.iter().filter(|(_, mark)| is_drained(mark));
+        drained.filter(|(scope, _)| scopes.contains(scope)).count()
+    }
 }
 
 fn lowest(known: &[(String, Option<Time>)], scopes: &BTreeSet<String>) -> Option<Time> {

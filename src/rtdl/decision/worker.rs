@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::contracts::groups::DECISION;
+use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::keys::FlowKey;
-use crate::domain::offset::{Position, SequenceNumber, ShardRef};
+use crate::domain::offset::{Position, SequenceNumber, ShardId, ShardRef};
 use crate::domain::time::Time;
-use crate::domain::vocabulary::EventClass;
+use crate::domain::vocabulary::{EventClass, Stream};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
@@ -34,9 +34,10 @@ use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
 use crate::runtime::lease::Lease;
+use crate::runtime::lineage;
 use crate::runtime::partitions::Partitions;
-use crate::substrate::bus::{BusRecord, ReadFrom, ReadLimit};
-use crate::substrate::db::Day;
+use crate::substrate::bus::{BusRecord, ReadFrom, ReadLimit, Shard};
+use crate::substrate::db::{Client, Day};
 
 const READ_WAIT: Duration = Duration::from_millis(50);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
@@ -62,10 +63,14 @@ pub(super) struct Worker {
     /// Told of every decision once it is committed.
     pub(super) told: Arc<Told>,
     pub(super) ready: Ready,
-    /// The traffic shards of the basis.
-    pub(super) shards: Vec<ShardRef>,
+    /// The traffic shards of the basis, parents before children.
+    pub(super) shards: Vec<Shard>,
+    /// Those of them that are read to their end.
+    pub(super) drained: BTreeSet<ShardId>,
     /// The scopes of the context groups whose watermarks judge a missing part.
     pub(super) context_scopes: BTreeSet<String>,
+    /// How many of them were drained when they were listed.
+    pub(super) context_drained: usize,
     /// The run has ended: at the tip there is nothing more to come.
     pub(super) is_over: Arc<AtomicBool>,
     pub(super) lease: Lease,
@@ -74,6 +79,25 @@ pub(super) struct Worker {
     pub(super) snapshots: snapshot::Writer,
     pub(super) batch_no: i64,
     pub(super) renewed: Instant,
+}
+
+/// The scopes of every listed shard of the context streams.
+pub(super) async fn context_scopes(ground: &Ground) -> Result<BTreeSet<String>, Error> {
+    let mut scopes = BTreeSet::new();
+    for (_, stream) in CONTEXT_GROUPS {
+        for shard in ground.bus.shards(stream).await? {
+            let shard_id = shard.shard_id;
+            scopes.insert(ShardRef { stream, shard_id }.to_string());
+        }
+    }
+    Ok(scopes)
+}
+
+fn traffic(shard: &Shard) -> ShardRef {
+    ShardRef {
+        stream: Stream::Traffic,
+        shard_id: shard.shard_id.clone(),
+    }
 }
 
 impl Worker {
@@ -88,7 +112,9 @@ impl Worker {
             // Asked before the read: what is sent after the end is seen to be refused by the gate.
             let was_over = self.is_over.load(Ordering::SeqCst);
             let mut n_read = 0;
-            for shard in self.shards.clone() {
+            let ready = lineage::ready(&self.shards, &self.drained);
+            let ready: Vec<ShardRef> = ready.map(traffic).collect();
+            for shard in ready {
                 n_read += self.step(&shard, &stop).await?;
             }
             if n_read == 0 && was_over {
@@ -144,7 +170,10 @@ impl Worker {
             .counters
             .set_lag(DECISION, shard, read.behind_tip);
         if read.records.is_empty() {
-            return Ok(0);
+            return match read.shard_end {
+                true => self.drain(shard).await,
+                false => Ok(0),
+            };
         }
         let mut items = self.sort_out(shard, &read.records).await?;
         let mut has_waited = false;
@@ -156,6 +185,25 @@ impl Worker {
             self.decide_prefix(shard, &mut items, frames).await?;
         }
         Ok(read.records.len())
+    }
+
+    /// Goes on with the children of a shard that is read to its end, which counts as read.
+    async fn drain(&mut self, shard: &ShardRef) -> Result<usize, Error> {
+        self.drained.insert(shard.shard_id.clone());
+        self.shards = self.ground.bus.shards(Stream::Traffic).await?;
+        Ok(1)
+    }
+
+    /// The lowest watermark of the context groups. A reshard is met by the drained parent, before
+    /// anything is judged: its children hold what comes after it.
+    async fn context_watermark(&mut self, client: &Client) -> Result<Option<Time>, Error> {
+        let watermarks = watermark::read(client).await?;
+        let n_drained = watermarks.n_drained(&self.context_scopes);
+        if self.context_drained < n_drained {
+            self.context_scopes = context_scopes(&self.ground).await?;
+            self.context_drained = watermarks.n_drained(&self.context_scopes);
+        }
+        Ok(watermarks.lowest(&self.context_scopes))
     }
 
     /// Guards the records and tells this run's new events from repeats and other runs.
@@ -225,11 +273,12 @@ impl Worker {
                 position.basis.position(shard).reaches(tips.position(shard)),
                 "{shard} is behind its pinned tip"
             );
+            let shards: Vec<ShardRef> = self.shards.iter().map(traffic).collect();
             let restore = Restore {
                 ground: &self.ground,
                 bundle: &self.bundle,
                 ready: &self.ready,
-                shards: &self.shards,
+                shards: &shards,
                 position: &self.position,
             };
             let restored = restore.restore().await?;
@@ -267,7 +316,7 @@ impl Worker {
         loop {
             let client = self.ground.db.get().await?;
             // Before the frames: what the watermark covers is then in the frames, if it exists.
-            let watermark = watermark::read(&client, &self.context_scopes).await?;
+            let watermark = self.context_watermark(&client).await?;
             look_up(&client, &pending, &mut found).await?;
             drop(client);
             let judged = |at: usize| watermark.is_some_and(|mark| mark >= pending[at].1);

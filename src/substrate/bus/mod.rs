@@ -3,6 +3,7 @@
 
 mod admit;
 pub mod embedded;
+pub mod kinesis;
 pub mod memory;
 mod place;
 mod route;
@@ -40,7 +41,7 @@ pub enum PutOutcome {
 pub enum RefusalCode {
     /// The shard is over its rate; later is better.
     Throttled,
-    /// An earlier record of the same key was refused, so this one was held back.
+    /// An earlier record of the same key is not known to be stored, so this one was held back.
     HeldBack,
     /// Larger than [`RECORD_BYTES_MAX`].
     TooLarge,
@@ -48,6 +49,8 @@ pub enum RefusalCode {
     KeyInvalid,
     /// The bus carries no such stream.
     NoSuchStream,
+    /// The bus does not know us, or does not let us: credentials or rights.
+    Denied,
     /// The bus is closing or out of room.
     Unavailable,
 }
@@ -63,7 +66,7 @@ pub struct Shard {
 }
 
 /// Where a read begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReadFrom {
     Position(Position),
     /// The first record that arrived at or after this time, also when it is yet to arrive.
@@ -95,7 +98,8 @@ pub struct ReadLimit {
 pub struct BusRecord {
     pub sequence_number: SequenceNumber,
     pub partition_key: String,
-    /// When the bus took it, by the bus's clock.
+    /// When the bus took it, by the bus's clock. On a bus of many machines that is approximate: who
+    /// reads by time begins as much earlier as clocks may differ.
     pub arrived_at: Time,
     pub data: Bytes,
 }
@@ -151,9 +155,10 @@ pub enum Error {
 
 #[async_trait]
 pub trait Bus: Send + Sync {
-    /// Puts records in order; the answer has one outcome a record, in the same order. Within one
-    /// call a refused record holds back later ones of its partition key. Returns once every
-    /// `Stored` record is durable. A full bus makes the caller wait. Dropping the future takes
+    /// Puts the records of each partition key in order; which of two keys comes first is the bus's
+    /// choice. The answer has one outcome a record, in the order of the records. Within one call a
+    /// record that is not stored holds back later ones of its key. Returns once every `Stored`
+    /// record is durable. A full bus makes the caller wait, or refuses. Dropping the future takes
     /// nothing back: its records may be stored (L5).
     async fn put_records(&self, stream: Stream, records: Vec<PutRecord>) -> Vec<PutOutcome>;
 
@@ -169,7 +174,9 @@ pub trait Bus: Send + Sync {
     /// [`Error::Trimmed`] when records that the read asks for were dropped by retention: those
     /// after its position, or such as may have arrived at or after its time, where the bus can
     /// tell. A reader never jumps silently. `Position::Start` asks for what is kept, and is never
-    /// trimmed. [`Error::BeyondTip`] when the position is ahead of the log.
+    /// trimmed. Where numbers are not dense, a position whose own record is gone counts as trimmed,
+    /// unless the bus knows that nothing went with it. [`Error::BeyondTip`] when the position is
+    /// ahead of the log, or of another one.
     async fn read(
         &self,
         stream: Stream,
@@ -178,6 +185,7 @@ pub trait Bus: Send + Sync {
         limit: ReadLimit,
     ) -> Result<ReadBatch, Error>;
 
-    /// The position of the newest record: what a run pins at its start.
+    /// The position of the newest record, `Start` where none is kept: what a run pins at its start.
+    /// What is put after the call is read from there.
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error>;
 }

@@ -122,7 +122,7 @@ pub(super) fn fill(
     let behind_tip = (extent.newest + 1).saturating_sub(number);
     let behind_ms = match behind_tip {
         0 => 0,
-        _ => age_ms(next(number)?.arrived_at, now),
+        _ => next(number)?.arrived_at.ms_until(now),
     };
     Ok(ReadBatch {
         records,
@@ -130,11 +130,6 @@ pub(super) fn fill(
         behind_ms,
         shard_end: false,
     })
-}
-
-fn age_ms(arrived_at: Time, now: Time) -> u64 {
-    let micros = now.micros().saturating_sub(arrived_at.micros());
-    u64::try_from(micros / 1_000).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,160 @@
+//! Streams that are split and merged while they are read: inlets, archive and decisions go on with
+//! the children when the parents are drained.
+
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{BehaviorVersion, Region};
+use aws_sdk_kinesis::types::StreamStatus;
+use fraudplat::domain::vocabulary::{EventClass, Stream};
+use fraudplat::substrate::bus::Shard;
+use fraudplat::substrate::bus::kinesis::{Credentials, KinesisBus, Options, StreamOptions};
+use fraudplat::substrate::clock::{SystemClock, SystemEntropy};
+
+use crate::decider::{FEATURES, Run};
+use crate::kinesis_server::KinesisServer;
+use crate::world::{eventually, world};
+
+const RESHARDED: [Stream; 2] = [Stream::FlowAnchor, Stream::Traffic];
+
+struct Resharded {
+    run: Run,
+    client: Client,
+    options: Options,
+}
+
+/// A run on kinesalite, with two shards a stream.
+async fn resharded() -> Resharded {
+    let server = KinesisServer::shared();
+    let of_stream = |stream: &Stream| {
+        let options = StreamOptions {
+            name: stream.to_string(),
+            shards: 2,
+            retention_hours: 24,
+        };
+        (*stream, options)
+    };
+    let options = Options {
+        endpoint_url: Some(server.endpoint_url.clone()),
+        region: "us-east-1".to_owned(),
+        connect_timeout_ms: 2_000,
+        request_timeout_ms: 5_000,
+        reads_per_second_max: 200,
+        streams: Stream::ALL.iter().map(of_stream).collect(),
+    };
+    let credentials = Credentials::Fixed {
+        id: "test".to_owned(),
+        secret: "test".to_owned(),
+    };
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let bus = KinesisBus::open(options.clone(), credentials, clock, entropy).await;
+    bus.provision().await.unwrap();
+    let mut world = world().await;
+    world.ground.bus = Arc::new(bus);
+    let credentials = aws_sdk_kinesis::config::Credentials::new("test", "test", None, None, "test");
+    let config = aws_sdk_kinesis::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(&server.endpoint_url)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .credentials_provider(credentials);
+    Resharded {
+        run: Run::over(world).await,
+        client: Client::from_conf(config.build()),
+        options,
+    }
+}
+
+impl Resharded {
+    async fn open_shards(&self, stream: Stream) -> Vec<Shard> {
+        let shards = self.run.world.ground.bus.shards(stream).await.unwrap();
+        let mut shards: Vec<_> = shards.into_iter().filter(|it| !it.is_closed).collect();
+        shards.sort_by_key(|it| it.hash_range);
+        shards
+    }
+
+    async fn split_first(&self, stream: Stream) {
+        let shard = self.open_shards(stream).await.remove(0);
+        let middle = shard.hash_range.0 + (shard.hash_range.1 - shard.hash_range.0) / 2;
+        let request = self.client.split_shard();
+        let request = request.stream_name(&self.options.streams[&stream].name);
+        let request = request.shard_to_split(&shard.shard_id.0);
+        let request = request.new_starting_hash_key(middle.to_string());
+        request.send().await.unwrap();
+        self.active(stream).await;
+    }
+
+    async fn merge_last(&self, stream: Stream) {
+        let shards = self.open_shards(stream).await;
+        let [.., one, next] = &shards[..] else {
+            panic!("nothing to merge: {shards:?}");
+        };
+        let request = self.client.merge_shards();
+        let request = request.stream_name(&self.options.streams[&stream].name);
+        let request = request.shard_to_merge(&one.shard_id.0);
+        let request = request.adjacent_shard_to_merge(&next.shard_id.0);
+        request.send().await.unwrap();
+        self.active(stream).await;
+    }
+
+    async fn active(&self, stream: Stream) {
+        let name = &self.options.streams[&stream].name;
+        eventually("the stream is active", async || {
+            let request = self.client.describe_stream_summary().stream_name(name);
+            let summary = request.send().await.unwrap().stream_description_summary;
+            summary.unwrap().stream_status == StreamStatus::Active
+        })
+        .await;
+    }
+
+    async fn decided(&self) -> i64 {
+        let sql = "SELECT count(*) FROM dla.decision";
+        self.run.world.number(sql).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_goes_on_through_splits_and_merges() {
+    let mut it = resharded().await;
+    it.run.pay(50).await;
+    // Between two lives of the worker, which then finds parents and children together.
+    for stream in RESHARDED {
+        it.split_first(stream).await;
+    }
+    it.run.pay(50).await;
+    it.run.decide(FEATURES).await;
+    // While it reads: children appear when it stands at the tip.
+    let (first, second) = (it.run.expect(40), it.run.expect(40));
+    let operate = async {
+        for seqs in [first, second] {
+            let wanted = *seqs.end();
+            for class in &EventClass::ALL[..3] {
+                it.run.put(*class, seqs.clone()).await;
+            }
+            it.run.world.run_inlets().await;
+            it.run.put(EventClass::Traffic, seqs).await;
+            eventually("all so far is decided", async || {
+                it.decided().await >= wanted
+            })
+            .await;
+            for stream in RESHARDED {
+                it.merge_last(stream).await;
+            }
+        }
+    };
+    tokio::join!(it.run.decide(FEATURES), operate);
+    it.run.pay(50).await;
+    it.run.decide(FEATURES).await;
+
+    let world = &it.run.world;
+    // Every context of every payment was there in time.
+    let parts = world.number("SELECT count(*) FROM rtdl.frame_part").await;
+    assert_eq!(parts, 3 * 230);
+    // Two shards, one split, two merges: six shards, of which one is open.
+    let sql = "SELECT count(*) FILTER (WHERE watermark >= '9999-12-31'), count(*)
+               FROM runtime.lease WHERE group_name = 'context_flow_anchor'";
+    let client = world.db.owner.get().await.unwrap();
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (5, 6));
+    it.run.replay().await;
+}

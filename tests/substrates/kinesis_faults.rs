@@ -1,0 +1,462 @@
+//! The Kinesis bus under what no emulator does: a proxy fails its requests as a script says. After
+//! every fault what is said to be stored is there once, what is refused is not there, and a reader
+//! goes on without skip or repeat.
+
+use std::time::{Duration, Instant};
+
+use fraudplat::domain::offset::{Position, ShardId};
+use fraudplat::substrate::bus::kinesis::{KinesisBus, Options};
+use fraudplat::substrate::bus::{Bus, BusRecord, Error, PutOutcome, PutRecord, ReadFrom};
+use serde_json::json;
+
+use crate::aws_proxy::{AwsProxy, Fault};
+use crate::bus_suite::{DEADLINE, OTHER, START, after, drain, limit, record, stored};
+use crate::kinesis::{open, options, provisioned};
+use crate::kinesis_server::KinesisServer;
+
+const PUT: &str = "PutRecords";
+const GET: &str = "GetRecords";
+const ITERATOR: &str = "GetShardIterator";
+const THROTTLED: Fault = Fault::Refuse {
+    status: 400,
+    code: "ProvisionedThroughputExceededException",
+};
+const HTTP_500: Fault = Fault::Refuse {
+    status: 500,
+    code: "InternalFailure",
+};
+
+/// A stream of one shard, asked through a proxy and, to see what is there, directly.
+struct World {
+    proxy: AwsProxy,
+    options: Options,
+    /// Through the proxy.
+    bus: KinesisBus,
+    direct: KinesisBus,
+    shard: ShardId,
+}
+
+async fn world() -> World {
+    let server = KinesisServer::shared();
+    let mut options = options(&server.endpoint_url, &[(OTHER, 1)]);
+    options.request_timeout_ms = 1_000;
+    let direct = provisioned(options.clone()).await;
+    let proxy = AwsProxy::before(&server.endpoint_url).await;
+    options.endpoint_url = Some(proxy.endpoint_url.clone());
+    World {
+        bus: open(options.clone()).await,
+        options,
+        proxy,
+        direct,
+        shard: ShardId("shardId-000000000000".to_owned()),
+    }
+}
+
+impl World {
+    async fn put(&self, records: &[(&str, &str)]) -> Vec<PutOutcome> {
+        let records = records
+            .iter()
+            .map(|(key, data)| record(key, (*data).to_owned()));
+        self.bus.put_records(OTHER, records.collect()).await
+    }
+
+    async fn stored(&self) -> Vec<String> {
+        let records = drain(&self.direct, OTHER, &self.shard, 1_000).await;
+        records.iter().map(text).collect()
+    }
+
+    async fn read(&self, from: ReadFrom) -> Result<Vec<String>, Error> {
+        let batch = self
+            .bus
+            .read(OTHER, &self.shard, from, limit(100, Duration::ZERO));
+        Ok(batch.await?.records.iter().map(text).collect())
+    }
+}
+
+fn text(record: &BusRecord) -> String {
+    String::from_utf8(record.data.to_vec()).unwrap()
+}
+
+/// `S`, `?`, or the code of a refusal.
+fn told(outcomes: &[PutOutcome]) -> Vec<String> {
+    let word = |it: &PutOutcome| match it {
+        PutOutcome::Stored(_) => "S".to_owned(),
+        PutOutcome::Unknown { .. } => "?".to_owned(),
+        PutOutcome::Refused { code } => format!("{code:?}"),
+    };
+    outcomes.iter().map(word).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_fails_whole_says_whether_it_may_have_been_applied() {
+    let refuse = |status, code| Fault::Refuse { status, code };
+    let late = Fault::Delay(Duration::from_secs(3));
+    for (fault, expect, is_there) in [
+        (THROTTLED, "Throttled", false),
+        (refuse(400, "LimitExceededException"), "Throttled", false),
+        (
+            refuse(400, "ResourceNotFoundException"),
+            "NoSuchStream",
+            false,
+        ),
+        (refuse(400, "AccessDeniedException"), "Denied", false),
+        (refuse(400, "ValidationException"), "Unavailable", false),
+        (HTTP_500, "?", false),
+        (refuse(503, "ServiceUnavailable"), "?", false),
+        (Fault::FailAfter, "?", true),
+        (Fault::Lose, "?", false),
+        (Fault::LoseReply, "?", true),
+        (Fault::Reset, "?", false),
+        (late, "?", true),
+        (
+            Fault::Tell {
+                name: "Records",
+                value: json!([]),
+            },
+            "?",
+            true,
+        ),
+        (Fault::Pass, "S", true),
+    ] {
+        let world = world().await;
+        let why = format!("{fault:?}");
+        world.proxy.script(PUT, [fault]);
+        // A second record of the key would be in a second request.
+        let outcomes = world.put(&[("a", "1"), ("b", "2"), ("a", "3")]).await;
+        let second = match expect {
+            "S" => "S",
+            "?" => "Unavailable",
+            code => code,
+        };
+        assert_eq!(told(&outcomes), [expect, expect, second], "{why}");
+        let mut there = world.stored().await;
+        there.sort();
+        let expect: &[&str] = match (expect, is_there) {
+            ("S", _) => &["1", "2", "3"],
+            (_, true) => &["1", "2"],
+            (_, false) => &[],
+        };
+        assert_eq!(there, expect, "{why}");
+        // One request and no retry behind the caller's back.
+        let n_requests = 1 + usize::from(second == "S");
+        assert_eq!(world.proxy.seen(PUT).len(), n_requests, "{why}");
+        assert_eq!(told(&world.put(&[("a", "4")]).await), ["S"], "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_be_reached_was_sent_nothing() {
+    let world = world().await;
+    let mut options = world.options.clone();
+    let gone = {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    options.endpoint_url = Some(gone);
+    let bus = open(options.clone()).await;
+    let outcomes = bus.put_records(OTHER, vec![record("a", "1")]).await;
+    assert_eq!(told(&outcomes), ["Unavailable"]);
+    options.endpoint_url = Some("http://no-such-host.invalid".to_owned());
+    let bus = open(options).await;
+    let outcomes = bus.put_records(OTHER, vec![record("a", "1")]).await;
+    assert_eq!(told(&outcomes), ["Unavailable"]);
+    let read = bus
+        .read(OTHER, &world.shard, START, limit(1, Duration::ZERO))
+        .await;
+    assert!(matches!(read, Err(Error::Io { .. })), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_fails_holds_back_its_keys_and_nothing_else() {
+    let world = world().await;
+    world.proxy.script(
+        PUT,
+        [Fault::RefuseRecords {
+            places: vec![1],
+            code: "ProvisionedThroughputExceededException",
+        }],
+    );
+    let records = [
+        ("a", "a1"),
+        ("b", "b1"),
+        ("a", "a2"),
+        ("b", "b2"),
+        ("c", "c1"),
+        ("a", "a3"),
+    ];
+    let outcomes = world.put(&records).await;
+    assert_eq!(
+        told(&outcomes),
+        ["S", "Throttled", "S", "HeldBack", "S", "S"]
+    );
+    // Sent again, as the gate does, they come behind nothing of their key.
+    assert_eq!(
+        told(&world.put(&[("b", "b1"), ("b", "b2")]).await),
+        ["S", "S"]
+    );
+    let there = world.stored().await;
+    let of_key = |key: char| {
+        there
+            .iter()
+            .filter(|it| it.starts_with(key))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of_key('a'), ["a1", "a2", "a3"]);
+    assert_eq!(of_key('b'), ["b1", "b2"]);
+    assert_eq!(of_key('c'), ["c1"]);
+}
+
+/// `InternalFailure` of a record leaves it open: both ends of what it may mean.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_failed_inside_the_service_is_unknown() {
+    let (places, code) = (vec![1], "InternalFailure");
+    let applied = Fault::DenyRecords {
+        places: places.clone(),
+        code,
+    };
+    for (fault, expect) in [
+        (Fault::RefuseRecords { places, code }, vec!["a1", "c1"]),
+        (applied, vec!["a1", "b1", "c1"]),
+    ] {
+        let world = world().await;
+        world.proxy.script(PUT, [fault]);
+        let outcomes = world
+            .put(&[("a", "a1"), ("b", "b1"), ("c", "c1"), ("b", "b2")])
+            .await;
+        assert_eq!(told(&outcomes), ["S", "?", "S", "HeldBack"]);
+        let mut there = world.stored().await;
+        there.sort();
+        assert_eq!(there, expect);
+    }
+}
+
+/// Two thousand records in fours of a key: as many a request as the keys allow, and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_at_load_are_full_and_keep_the_order_of_keys() {
+    let world = world().await;
+    world.proxy.script(
+        PUT,
+        [
+            Fault::Delay(Duration::from_millis(50)),
+            Fault::Pass,
+            Fault::Delay(Duration::from_millis(30)),
+        ],
+    );
+    let records =
+        |round: usize| (0..500).map(move |key| record(&format!("{key}"), format!("{key}/{round}")));
+    let put: Vec<PutRecord> = (0..4).flat_map(records).collect();
+    let outcomes = world.bus.put_records(OTHER, put).await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|it| matches!(it, PutOutcome::Stored(_)))
+    );
+    let seen = world.proxy.seen(PUT);
+    let sizes: Vec<usize> = seen
+        .iter()
+        .map(|it| it.body["Records"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(sizes, [500; 4]);
+    let there = world.stored().await;
+    assert_eq!(there.len(), 2_000);
+    for key in 0..500 {
+        let of_key: Vec<_> = there
+            .iter()
+            .filter(|it| it.starts_with(&format!("{key}/")))
+            .collect();
+        assert_eq!(
+            of_key,
+            [0, 1, 2, 3]
+                .map(|it| format!("{key}/{it}"))
+                .iter()
+                .collect::<Vec<_>>()
+        );
+    }
+}
+
+/// Every fault that a read can meet, once at each of its requests: nothing is skipped, nothing
+/// comes twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_goes_on_behind_every_fault_without_skip_or_repeat() {
+    let expired = Fault::Refuse {
+        status: 400,
+        code: "ExpiredIteratorException",
+    };
+    let invalid = Fault::Refuse {
+        status: 400,
+        code: "InvalidArgumentException",
+    };
+    for (action, fault) in [
+        (GET, THROTTLED),
+        (GET, HTTP_500),
+        (GET, expired),
+        (GET, invalid),
+        (GET, Fault::Lose),
+        (GET, Fault::LoseReply),
+        (GET, Fault::Reset),
+        (GET, Fault::FailAfter),
+        (GET, Fault::Delay(Duration::from_millis(1_500))),
+        (ITERATOR, THROTTLED),
+        (ITERATOR, HTTP_500),
+        (ITERATOR, Fault::LoseReply),
+    ] {
+        let world = world().await;
+        let put: Vec<PutRecord> = (0..30)
+            .map(|it| record(&format!("k{it}"), it.to_string()))
+            .collect();
+        for record in put {
+            stored(&world.bus.put_records(OTHER, vec![record]).await[0]);
+        }
+        let why = format!("{action} {fault:?}");
+        world.proxy.script(
+            action,
+            std::iter::repeat_n([Fault::Pass, fault], 3).flatten(),
+        );
+        let (mut from, mut found) = (START, Vec::new());
+        let deadline = Instant::now() + DEADLINE;
+        while found.len() < 30 {
+            assert!(Instant::now() < deadline, "{why}: {found:?}");
+            let batch = world
+                .bus
+                .read(OTHER, &world.shard, from.clone(), limit(7, Duration::ZERO))
+                .await;
+            let batch = batch.unwrap_or_else(|error| panic!("{why}: {error:?}"));
+            found.extend(batch.records.iter().map(text));
+            from = batch
+                .records
+                .last()
+                .map_or(from, |it| after(&it.sequence_number));
+            if action == ITERATOR {
+                // Another reader of the same place opens its own.
+                let other = open(world.options.clone()).await;
+                other
+                    .read(OTHER, &world.shard, from.clone(), limit(1, Duration::ZERO))
+                    .await
+                    .unwrap();
+            }
+        }
+        let expect: Vec<String> = (0..30).map(|it| it.to_string()).collect();
+        assert_eq!(found, expect, "{why}");
+        assert!(world.proxy.is_played(), "{why}");
+    }
+}
+
+/// A page may be empty far behind the tip; only an empty page at the tip ends a read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_page_behind_the_tip_is_not_the_tip() {
+    let world = world().await;
+    for at in 0..3 {
+        stored(&world.put(&[("k", &at.to_string())]).await[0]);
+    }
+    // Says so of the page before the records, whose iterator is the one that was asked with.
+    let first = world.read(START).await.unwrap();
+    assert_eq!(first, ["0", "1", "2"]);
+    let batch = world
+        .bus
+        .read(OTHER, &world.shard, START, limit(1, Duration::ZERO))
+        .await
+        .unwrap();
+    let from = after(&batch.records[0].sequence_number);
+    world.proxy.script(
+        GET,
+        [Fault::Tell {
+            name: "MillisBehindLatest",
+            value: json!(7_000),
+        }],
+    );
+    let batch = world
+        .bus
+        .read(OTHER, &world.shard, START, limit(100, Duration::ZERO))
+        .await
+        .unwrap();
+    assert_eq!(
+        (batch.records.len(), batch.behind_tip, batch.behind_ms),
+        (3, 1, 7_000)
+    );
+    // At the end three empty pages say that more is to come, and a fourth that it is not.
+    let end = after(&batch.records[2].sequence_number);
+    let behind = Fault::Tell {
+        name: "MillisBehindLatest",
+        value: json!(7_000),
+    };
+    let n_before = world.proxy.seen(GET).len();
+    world.proxy.script(GET, std::iter::repeat_n(behind, 3));
+    let batch = world
+        .bus
+        .read(OTHER, &world.shard, end, limit(100, Duration::ZERO))
+        .await
+        .unwrap();
+    assert_eq!(
+        (batch.records.len(), batch.behind_tip, batch.behind_ms),
+        (0, 0, 0)
+    );
+    assert_eq!(world.proxy.seen(GET).len(), n_before + 4);
+    assert_eq!(world.read(from).await.unwrap(), ["1", "2"]);
+}
+
+/// Throttled for longer than a read is patient: the reader is told and comes back to its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_is_throttled_for_long_is_told_and_comes_back() {
+    let world = world().await;
+    stored(&world.put(&[("k", "1")]).await[0]);
+    let denied = Fault::Refuse {
+        status: 400,
+        code: "AccessDeniedException",
+    };
+    world.proxy.script(GET, [denied]);
+    let told = world.read(START).await;
+    assert!(
+        matches!(&told, Err(Error::Io { source, .. }) if source.to_string().contains("AccessDenied")),
+        "{told:?}"
+    );
+    assert_eq!(
+        world.proxy.seen(GET).len(),
+        1,
+        "what cannot heal is not tried again"
+    );
+
+    world.proxy.script(GET, std::iter::repeat_n(THROTTLED, 20));
+    let started = Instant::now();
+    let mut n_told = 0;
+    let found = loop {
+        match world.read(START).await {
+            Ok(found) => break found,
+            Err(Error::Io { .. }) => n_told += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+        assert!(started.elapsed() < DEADLINE);
+    };
+    assert_eq!(found, ["1"]);
+    assert!(0 < n_told);
+}
+
+/// The tip is asked through the same faults, and neither names what is not there nor misses what is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tip_is_found_behind_faults() {
+    let world = world().await;
+    let expired = Fault::Refuse {
+        status: 400,
+        code: "ExpiredIteratorException",
+    };
+    world
+        .proxy
+        .script(GET, [THROTTLED, Fault::LoseReply, HTTP_500]);
+    assert_eq!(
+        world.bus.tip(OTHER, &world.shard).await.unwrap(),
+        Position::Start
+    );
+    for at in 0..3 {
+        let outcomes = world
+            .direct
+            .put_records(OTHER, vec![record("k", at.to_string())])
+            .await;
+        world.proxy.script(GET, [expired.clone()]);
+        let tip = world.bus.tip(OTHER, &world.shard).await.unwrap();
+        assert_eq!(
+            tip,
+            Position::After(stored(&outcomes[0]).sequence_number.clone())
+        );
+    }
+    assert!(world.proxy.is_played());
+}
