@@ -110,6 +110,9 @@ pub(crate) enum Command {
     /// Governance: facts and anomalies
     #[command(subcommand)]
     Gov(Gov),
+    /// Retention: prune and drop what is due, with proof
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
     /// Measure on this machine: ratios taken in one run, with what they are made of
     #[command(subcommand)]
     Bench(Bench),
@@ -381,6 +384,22 @@ pub(crate) enum Gov {
         fact_type: Option<String>,
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceCommand {
+    /// One pass now, as the platform does by itself from time to time
+    #[command(
+        after_help = "A day of evidence leaves only when everything in it is proven to be elsewhere; one that is due and stays is listed with the reason, and docs/operating.md says what to do."
+    )]
+    Run {
+        /// Change nothing; only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// As if it were this day, which may not lie ahead [default: today]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        as_of: Option<String>,
     },
 }
 
