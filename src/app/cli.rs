@@ -251,6 +251,9 @@ pub(crate) enum RunCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ig {
+    /// Proofs of what was admitted
+    #[command(subcommand)]
+    Receipts(Receipts),
     /// Events that were received and refused
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -261,12 +264,18 @@ pub(crate) enum Ig {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Quarantine {
-    /// The newest of a run
+    /// Those of a run, the newest first, a page at a time
     List {
         #[arg(long, value_name = "RUN")]
         run: String,
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: i64,
+        /// Only those that follow the page that ended here
+        #[arg(long, value_name = "PLACE")]
+        after: Option<String>,
+        /// Only this code, such as SCHEMA_INVALID
+        #[arg(long, value_name = "CODE")]
+        code: Option<String>,
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = page_limit())]
+        limit: u64,
     },
     /// One, with its payload and what became of it since
     Show {
@@ -280,7 +289,55 @@ pub(crate) enum Quarantine {
     Requeue {
         #[arg(value_name = "QUARANTINE_ID")]
         id: String,
+        /// Why its cause is gone; stays on record with the try
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipts {
+    /// Those of a run in order of admission, a page at a time, also of days that have left the database
+    List {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+        /// Only those that follow the page that ended here
+        #[arg(long, value_name = "PLACE")]
+        after: Option<String>,
+        /// Only this class, such as traffic
+        #[arg(long, value_name = "CLASS")]
+        class: Option<String>,
+        /// Only ADMITTED, or only PUBLISH_IN_FLIGHT
+        #[arg(long, value_name = "RESULT")]
+        result: Option<String>,
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = page_limit())]
+        limit: u64,
+    },
+    /// That of one event
+    Show {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+        #[arg(long, default_value = "traffic", value_name = "CLASS")]
+        class: String,
+        /// The day of its admission: an old receipt is found faster
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        day: Option<String>,
+        #[arg(value_name = "EVENT_ID")]
+        event_id: String,
+    },
+    /// Write what stands in no segment yet, each receipt once
+    #[command(
+        after_help = "The gate does the same by itself for its own receipts and those of gates that are gone. A segment that could not be written is written again; what a restored database no longer knows as missing is found here."
+    )]
+    Backfill {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+    },
+}
+
+/// As many rows as one page of the HTTP interface has at most.
+fn page_limit() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=1_000)
 }
 
 #[derive(Debug, Subcommand)]

@@ -46,7 +46,9 @@ pub(super) async fn sweep(pass: &mut Pass<'_>, over: &[PlatformRunId]) -> Result
         }
     }
     if !over.is_empty() {
-        client.execute(EMPTIED, &[&over, &pass.ground.clock.now()]).await?;
+        client
+            .execute(EMPTIED, &[&over, &pass.ground.clock.now()])
+            .await?;
     }
     drop(client);
     pass.has_swept().await?;
@@ -55,7 +57,8 @@ pub(super) async fn sweep(pass: &mut Pass<'_>, over: &[PlatformRunId]) -> Result
 
 /// Deletes those of a page that may go, and the bindings that point to them.
 async fn delete(client: &Client, rows: &[crate::substrate::db::Row]) -> Result<u64, Error> {
-    let (mut frames, mut parts, mut flows): (Vec<&[u8]>, Vec<i16>, Vec<Digest>) = Default::default();
+    let (mut frames, mut parts, mut flows): (Vec<&[u8]>, Vec<i16>, Vec<Digest>) =
+        Default::default();
     for row in rows.iter().filter(|row| row.get(2)) {
         frames.push(row.get(0));
         parts.push(row.get(1));
@@ -63,7 +66,13 @@ async fn delete(client: &Client, rows: &[crate::substrate::db::Row]) -> Result<u
         let anchor = anchor.and_then(|it| serde_json::from_slice::<FlowAnchor>(it).ok());
         if let (Some(anchor), Some(platform_run_id)) = (anchor, row.get(3)) {
             let flow_id = anchor.flow_id;
-            flows.push(FlowKey { platform_run_id, flow_id }.digest());
+            flows.push(
+                FlowKey {
+                    platform_run_id,
+                    flow_id,
+                }
+                .digest(),
+            );
         }
     }
     if frames.is_empty() {
@@ -82,10 +91,14 @@ async fn live_runs(pass: &Pass<'_>) -> Result<Vec<PlatformRunId>, Error> {
     for row in &rows {
         let run: PlatformRunId = row.get(0);
         let key: ObjectKey = row.get::<_, &str>(1).parse().map_err(Error::Key)?;
-        let unread = |cause: String| Error::Facts { run: run.to_string(), cause };
+        let unread = |cause: String| Error::Facts {
+            run: run.to_string(),
+            cause,
+        };
         let body = pass.ground.objects.get(&key).await?;
         let body = body.ok_or_else(|| unread(format!("{key} is missing")))?;
-        let facts: RunFacts = serde_json::from_slice(&body).map_err(|cause| unread(cause.to_string()))?;
+        let facts: RunFacts =
+            serde_json::from_slice(&body).map_err(|cause| unread(cause.to_string()))?;
         if facts.world.is_none() {
             live.push(run);
         }

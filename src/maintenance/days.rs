@@ -74,7 +74,13 @@ pub(super) async fn drop_due(pass: &mut Pass<'_>) -> Result<Vec<DayReport>, Erro
             };
             let (code, detail) = refusal.unzip();
             let (group, day) = (group.to_owned(), day.to_string());
-            reports.push(DayReport { group, day, outcome, code, detail });
+            reports.push(DayReport {
+                group,
+                day,
+                outcome,
+                code,
+                detail,
+            });
         }
     }
     Ok(reports)
@@ -117,7 +123,9 @@ async fn obstacle(
         return Ok(Some(("ARCHIVE_REQUIRED".to_owned(), why.to_owned())));
     }
     let evidence_days = i32::try_from(pass.options.evidence_days).unwrap_or(i32::MAX);
-    let found = client.query(OBSTACLES, &[&group, &day, &evidence_days, &pass.as_of]).await?;
+    let found = client
+        .query(OBSTACLES, &[&group, &day, &evidence_days, &pass.as_of])
+        .await?;
     if let Some(row) = found.first() {
         return Ok(Some((row.get(0), row.get(1))));
     }

@@ -40,12 +40,20 @@ pub(super) async fn prune_live(pass: &mut Pass<'_>) -> Result<u64, Error> {
     let mut n_pruned = 0;
     for row in rows {
         let day: Day = row.get(0);
-        n_pruned += prune_day(pass, &client, day, Whose::Live(Day(pass.as_of.0 - grace(pass)))).await?;
+        n_pruned += prune_day(
+            pass,
+            &client,
+            day,
+            Whose::Live(Day(pass.as_of.0 - grace(pass))),
+        )
+        .await?;
         if !pass.goes_on().await? {
             break;
         }
         if !pass.dry_run {
-            client.execute(MARK, &[&day, &pass.ground.clock.now()]).await?;
+            client
+                .execute(MARK, &[&day, &pass.ground.clock.now()])
+                .await?;
         }
     }
     Ok(n_pruned)

@@ -58,7 +58,11 @@ pub(super) async fn write(
     let key: ObjectKey = key.parse().map_err(Error::Key)?;
     match ground.objects.put_new(&key, body.into()).await? {
         Put::Created | Put::Same => {}
-        Put::Conflict { .. } => return Err(Error::Conflict { key: key.to_string() }),
+        Put::Conflict { .. } => {
+            return Err(Error::Conflict {
+                key: key.to_string(),
+            });
+        }
     }
     ledger.key = Some(key);
     ledger.hash = Some(hash);

@@ -13,7 +13,7 @@ use crate::maintenance::role::Options;
 use crate::maintenance::{context, dedupe, runs, snapshots};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{LEASE_MS, Lease, LeaseKey};
-use crate::substrate::db::{Db, Day};
+use crate::substrate::db::{Day, Db};
 
 const RENEW_EVERY: std::time::Duration = std::time::Duration::from_millis(LEASE_MS as u64 / 4);
 /// How long a pass waits for another one, at most a dead one's lease and some.

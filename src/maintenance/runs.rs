@@ -36,7 +36,9 @@ pub(super) async fn close(pass: &mut Pass<'_>) -> Result<(u64, u64), Error> {
         }
         n_closed += 1;
         if !pass.dry_run {
-            client.execute(CLOSE, &[&run, &pass.ground.clock.now()]).await?;
+            client
+                .execute(CLOSE, &[&run, &pass.ground.clock.now()])
+                .await?;
         }
     }
     if !pass.dry_run {
@@ -47,14 +49,19 @@ pub(super) async fn close(pass: &mut Pass<'_>) -> Result<(u64, u64), Error> {
 
 /// Notes which of the closed runs have all their traffic decided or refused: no worker looks at them again.
 async fn drain(pass: &Pass<'_>, client: &db::Client) -> Result<(), Error> {
-    for row in client.query(LIST_UNDRAINED, &[&groups::DECISION, &RUNS_MAX]).await? {
+    for row in client
+        .query(LIST_UNDRAINED, &[&groups::DECISION, &RUNS_MAX])
+        .await?
+    {
         let (run, admitted): (PlatformRunId, i64) = (row.get(0), row.get(1));
         let (refused, position): (i64, Option<&str>) = (row.get(2), row.get(3));
         let position = position.map(RunPosition::parse).transpose();
         let position = position.map_err(|cause| db::Error::form("decision position", &cause))?;
         let decided = position.map_or(0, |it| it.seq);
         if admitted <= decided + refused {
-            client.execute(DRAIN, &[&run, &pass.ground.clock.now()]).await?;
+            client
+                .execute(DRAIN, &[&run, &pass.ground.clock.now()])
+                .await?;
         }
     }
     Ok(())

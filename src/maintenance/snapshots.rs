@@ -15,7 +15,9 @@ pub(super) async fn remove(pass: &mut Pass<'_>, over: &[PlatformRunId]) -> Resul
     let client = pass.ground.db.get().await?;
     let open = client.query(LIST_OPEN, &[]).await?;
     drop(client);
-    let open = open.iter().map(|row| (row.get::<_, PlatformRunId>(0), KEPT));
+    let open = open
+        .iter()
+        .map(|row| (row.get::<_, PlatformRunId>(0), KEPT));
     let runs: Vec<_> = over.iter().map(|run| (*run, 0)).chain(open).collect();
     let mut n_removed = 0;
     for (run, kept) in runs {
@@ -47,7 +49,10 @@ async fn list(objects: &dyn Objects, run: &PlatformRunId) -> Result<Vec<ObjectKe
         }
     }
     let seq = |key: &ObjectKey| Some(RunSnapshot::parse_key(key.as_str())?.0);
-    let mut dated: Vec<(i64, ObjectKey)> = keys.into_iter().filter_map(|it| Some((seq(&it)?, it))).collect();
+    let mut dated: Vec<(i64, ObjectKey)> = keys
+        .into_iter()
+        .filter_map(|it| Some((seq(&it)?, it)))
+        .collect();
     dated.sort();
     Ok(dated.into_iter().map(|(_, key)| key).collect())
 }

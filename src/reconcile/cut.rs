@@ -75,10 +75,21 @@ impl Cut {
 
 /// Refuses a run of which retention has dropped days: what is left of it cannot balance.
 async fn whole(ground: &Ground, run: &PlatformRunId) -> Result<(), Error> {
-    let row = ground.db.get().await?.query_one(READ_DROPPED, &[run]).await?;
-    let (n_days, first, last): (i64, Option<Day>, Option<Day>) = (row.get(0), row.get(1), row.get(2));
+    let row = ground
+        .db
+        .get()
+        .await?
+        .query_one(READ_DROPPED, &[run])
+        .await?;
+    let (n_days, first, last): (i64, Option<Day>, Option<Day>) =
+        (row.get(0), row.get(1), row.get(2));
     match (first, last) {
-        (Some(first), Some(last)) => Err(Error::Dropped { run: *run, n_days, first, last }),
+        (Some(first), Some(last)) => Err(Error::Dropped {
+            run: *run,
+            n_days,
+            first,
+            last,
+        }),
         _ => Ok(()),
     }
 }

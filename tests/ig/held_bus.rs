@@ -24,6 +24,10 @@ impl HeldBus {
         }
     }
 
+    pub(crate) fn log(&self) -> &EmbeddedBus {
+        &self.inner
+    }
+
     pub(crate) fn hold(&self) {
         self.is_held.send_replace(true);
     }

@@ -36,7 +36,12 @@ pub(crate) async fn run(call: &Call, command: &MaintenanceCommand) -> anyhow::Re
 /// A day in UTC.
 pub(crate) fn parse_day(text: &str) -> Result<Day, Refusal> {
     let midnight = format!("{text}T00:00:00Z").parse::<Time>();
-    let refused = |_| Refusal::new(Code::QueryInvalid, format!("`{text}` is no day such as 2025-01-31"));
+    let refused = |_| {
+        Refusal::new(
+            Code::QueryInvalid,
+            format!("`{text}` is no day such as 2025-01-31"),
+        )
+    };
     midnight.map(Day::of).map_err(refused)
 }
 
@@ -52,7 +57,11 @@ fn shown(report: &Report) -> String {
     ];
     let days = match report.days.is_empty() {
         true => "no day of evidence is due".to_owned(),
-        false => table(&["GROUP", "DAY", "", "WHY", ""], report.days.iter().map(row), &[]),
+        false => table(
+            &["GROUP", "DAY", "", "WHY", ""],
+            report.days.iter().map(row),
+            &[],
+        ),
     };
     format!("{}\n\n{days}", lines.join("\n"))
 }

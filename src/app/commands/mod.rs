@@ -11,6 +11,7 @@ mod maintain;
 pub(crate) mod migrate;
 mod profiles;
 mod provision;
+mod receipts;
 mod reconcile;
 pub(crate) mod replay;
 pub(crate) mod report;

@@ -1,11 +1,10 @@
-//! The gate over HTTP: `POST /v1/events`, `GET /v1/receipts/{run}/{class}/{event_id}`.
+//! The gate over HTTP: `POST /v1/events` here, what may be asked afterwards in `lists.rs`.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,7 +21,7 @@ use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::wait::{self, Patience};
-use crate::ingress::ig::{body, doc};
+use crate::ingress::ig::{body, doc, lists};
 use crate::substrate::http::{Api, problem};
 use crate::substrate::tasks;
 
@@ -36,8 +35,19 @@ pub fn api() -> Api<Arc<Ig>> {
         .post("/v1/events", post(events), doc::events())
         .get(
             "/v1/receipts/{run}/{class}/{event_id}",
-            get(receipt),
+            get(lists::receipt),
             doc::receipt(),
+        )
+        .get("/v1/receipts/{run}", get(lists::receipts), doc::receipts())
+        .get(
+            "/v1/quarantine/{run}",
+            get(lists::quarantine),
+            doc::quarantine(),
+        )
+        .get(
+            "/v1/quarantine/{run}/{quarantine_id}",
+            get(lists::quarantined),
+            doc::quarantined(),
         )
 }
 
@@ -235,40 +245,15 @@ async fn discard(chunks: &mut BodyDataStream, bytes_max: usize) {
     }
 }
 
-async fn receipt(
-    State(ig): State<Arc<Ig>>,
-    Path((run, class, event_id)): Path<(String, String, String)>,
-) -> Response {
-    let named = || {
-        Some((
-            FromStr::from_str(&run).ok()?,
-            FromStr::from_str(&class).ok()?,
-            FromStr::from_str(&event_id).ok()?,
-        ))
-    };
-    let Some((run, class, event_id)) = named() else {
-        let detail = "the path is not /v1/receipts/{run}/{class}/{event_id}";
-        return *refuse(404, Code::NotFound, detail.to_owned());
-    };
-    match ig.find_receipt(run, class, event_id).await {
-        Ok(Some(verdict)) => match verdict.receipt {
-            Some(receipt) => json(StatusCode::OK, &receipt, VERDICT_BYTES),
-            None => json(StatusCode::ACCEPTED, &verdict, VERDICT_BYTES),
-        },
-        Ok(None) => *refuse(404, Code::NotFound, "no such event was admitted".to_owned()),
-        Err(error) => *failed(&ig, &error),
-    }
-}
-
 /// `size` is about how long the body gets: growing it step by step would copy it several times.
-fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Response {
+pub(super) fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Response {
     let mut body = Vec::with_capacity(size);
     serde_json::to_writer(&mut body, answer).expect("an answer is plain JSON");
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, body).into_response()
 }
 
-fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
+pub(super) fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
     Box::new(problem(status, code, detail))
 }
 
@@ -287,7 +272,7 @@ fn busy(ig: &Ig, status: StatusCode, detail: &str) -> Box<Response> {
     response
 }
 
-fn failed(ig: &Ig, error: &Error) -> Box<Response> {
+pub(super) fn failed(ig: &Ig, error: &Error) -> Box<Response> {
     tracing::warn!(error = %error.chain(), "a request could not be answered");
     let detail = "the gate could not answer; what it took is safe".to_owned();
     let mut response = refuse(503, error.code(), detail);

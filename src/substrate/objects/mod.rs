@@ -93,10 +93,15 @@ const REMOVABLE: &str = "/rtdl/snapshots/";
 /// # Errors
 /// [`Error::Evidence`].
 fn check_removable(key: &ObjectKey) -> Result<(), Error> {
-    let below_run = key.as_str().split_once('/').map_or("", |(run, _)| &key.as_str()[run.len()..]);
+    let below_run = key
+        .as_str()
+        .split_once('/')
+        .map_or("", |(run, _)| &key.as_str()[run.len()..]);
     match below_run.starts_with(REMOVABLE) {
         true => Ok(()),
-        false => Err(Error::Evidence { key: key.to_string() }),
+        false => Err(Error::Evidence {
+            key: key.to_string(),
+        }),
     }
 }
 

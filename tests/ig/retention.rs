@@ -1,0 +1,1 @@
+//! What leaves, and what must not: each obstacle keeps its day, and only the maintenance identity drops.
