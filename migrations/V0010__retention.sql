@@ -186,7 +186,7 @@ AS $$
 
     -- L4: the position of the archive's group moves with the manifest rows that it stands for.
     UNION ALL
-    SELECT 'ARCHIVE_BEHIND', format('the archive has not come to every event in %s', string_agg(scope, ', ' ORDER BY scope))
+    SELECT 'ARCHIVE_BEHIND', format('the archive has not come to every event in %s', string_agg(needed.scope, ', ' ORDER BY needed.scope))
     FROM (
         SELECT c.stream || '/' || u.shard_id AS scope, max(lpad(u.sequence_number, 128, '0') COLLATE "C") AS wanted
         FROM ig.batch_terminal t

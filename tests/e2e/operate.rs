@@ -5,13 +5,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::events::{Till, till, words};
-use crate::home::{DONE, FAILED, Home, REFUSED};
+use crate::home::{DONE, FAILED, Home, REFUSED, USAGE};
 use crate::shop;
 
 /// The quarantined events of a run, newest first, as id and code.
 fn quarantined(home: &Home, till: &Till) -> Vec<(String, String)> {
     let listed = home.json(&["ig", "quarantine", "list", "--run", &till.run]);
-    let rows = listed.as_array().unwrap().iter();
+    let rows = listed["results"].as_array().unwrap().iter();
     let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
     rows.map(|row| (text(row, "quarantine_id"), text(row, "code")))
         .collect()
@@ -31,7 +31,16 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
     let verdicts = port.send(&[ahead.clone()]);
     assert_eq!(words(&verdicts[0]), "QUARANTINED TS_OUT_OF_RANGE");
     let [(id, _)] = quarantined(&home, &till).try_into().unwrap();
-    let requeue = ["--json", "ig", "quarantine", "requeue", &id];
+    let why = "its time has come";
+    let requeue = [
+        "--json",
+        "ig",
+        "quarantine",
+        "requeue",
+        &id,
+        "--reason",
+        why,
+    ];
     // The cause is still there.
     let refused = home.run(&requeue).expect(REFUSED);
     assert!(refused.stderr.contains("TS_OUT_OF_RANGE"), "{refused:?}");
@@ -50,9 +59,13 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
     let results: Vec<&Value> = tries.iter().map(|it| &it["result"]).collect();
     assert_eq!(results, ["QUARANTINED", "ADMITTED", "DUPLICATE"], "{shown}");
     assert!(
-        tries.iter().all(|it| it["actor_id"] == "human:cli"),
+        tries
+            .iter()
+            .all(|it| it["actor_id"] == "human:cli" && it["reason"] == why),
         "{shown}"
     );
+    let unsaid = ["ig", "quarantine", "requeue", &id];
+    home.run(&unsaid).expect(USAGE);
     shop::check_balanced(&home, &till.run);
 
     // Another payload under an admitted id never becomes the event.
@@ -68,16 +81,16 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
         .find(|it| it.1 == "PAYLOAD_HASH_MISMATCH")
         .unwrap();
     let refused = home
-        .run(&["ig", "quarantine", "requeue", other])
+        .run(&["ig", "quarantine", "requeue", other, "--reason", why])
         .expect(REFUSED);
     assert!(refused.stderr.contains("an id of its own"), "{refused:?}");
     let nothing = "0".repeat(64);
     let unknown = home
-        .run(&["ig", "quarantine", "requeue", &nothing])
+        .run(&["ig", "quarantine", "requeue", &nothing, "--reason", why])
         .expect(REFUSED);
     assert!(unknown.stderr.contains("NOT_FOUND"), "{unknown:?}");
     let unread = home
-        .run(&["ig", "quarantine", "requeue", "17"])
+        .run(&["ig", "quarantine", "requeue", "17", "--reason", why])
         .expect(FAILED);
     assert!(unread.stderr.contains("quarantine list"), "{unread:?}");
 

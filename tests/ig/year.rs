@@ -124,7 +124,7 @@ impl Platform {
     pub(crate) fn payments(&self, run: &Pins, day: i64, n: i64) -> Vec<Value> {
         let ts = self.noon(day);
         (0..n)
-            .flat_map(|at| payment(run, &format!("d{day}p{at}"), day * 100 + at, ts))
+            .flat_map(|at| payment(run, &format!("d{day}p{at}"), day * 100 + at + 1, ts))
             .collect()
     }
 
@@ -178,7 +178,8 @@ impl Platform {
             ..Asked::default()
         };
         let ground = self.lab.ground.acting_as("svc:maintenance");
-        let pass = maintenance::run(&ground, &self.identity, &options(), &asked, &stop);
+        let options = options();
+        let pass = maintenance::run(&ground, &self.identity, &options, &asked, &stop);
         pass.await.unwrap()
     }
 

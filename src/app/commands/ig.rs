@@ -34,6 +34,14 @@ struct Row {
     requeued: Option<Vec<Requeued>>,
 }
 
+/// A page of them, as the port answers it too.
+#[derive(Debug, Serialize)]
+struct Page {
+    results: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
 /// A batch that is open.
 #[derive(Debug, Serialize)]
 struct Open {
@@ -110,9 +118,12 @@ async fn list(
     let client = call.ground.db.get().await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = ig::quarantine_list(&client, run, code, after, limit).await?;
-    let rows: Vec<Row> = page.results.into_iter().map(|it| row(it, None)).collect();
-    call.output.result(&rows, |rows| {
-        let cells = rows.iter().map(|row| {
+    let page = Page {
+        results: page.results.into_iter().map(|it| row(it, None)).collect(),
+        next: page.next,
+    };
+    call.output.result(&page, |page| {
+        let cells = page.results.iter().map(|row| {
             let (id, at) = (
                 row.quarantine_id.to_string(),
                 row.quarantined_at.to_string(),
