@@ -64,8 +64,6 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
             .all(|it| it["actor_id"] == "human:cli" && it["reason"] == why),
         "{shown}"
     );
-    let unsaid = ["ig", "quarantine", "requeue", &id];
-    home.run(&unsaid).expect(USAGE);
     shop::check_balanced(&home, &till.run);
 
     // Another payload under an admitted id never becomes the event.
@@ -97,6 +95,70 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
     let resolved = home.json(&["ig", "ambiguous", "resolve"]);
     assert_eq!(resolved["resolved"], 0, "{resolved}");
     assert_eq!(home.json(&["ig", "ambiguous", "list"]), json!([]));
+}
+
+#[test]
+fn a_requeue_says_why() {
+    let home = Home::new();
+    let id = "0".repeat(64);
+    let unsaid = ["ig", "quarantine", "requeue", &id];
+    home.run(&unsaid).expect(USAGE);
+    let empty = [&unsaid[..], &["--reason", " "]].concat();
+    let refused = home.run(&empty).expect(REFUSED);
+    assert!(refused.stderr.contains("QUERY_INVALID"), "{refused:?}");
+}
+
+#[test]
+fn receipts_are_listed_and_maintenance_tells_what_it_would_do() {
+    let home = Home::new();
+    let shop = shop::open(&home, 20);
+    home.json(&["wsp", "stream", "--run", &shop.run]);
+    let list = ["ig", "receipts", "list", "--run", &shop.run];
+    let first = home.json(&[&list[..], &["--limit", "50"]].concat());
+    assert_eq!(first["results"].as_array().unwrap().len(), 50, "{first}");
+    let next = first["next"].as_str().unwrap();
+    let rest = home.json(&[&list[..], &["--limit", "50", "--after", next]].concat());
+    assert_eq!(rest["results"].as_array().unwrap().len(), 30, "{rest}");
+    assert!(rest["next"].is_null(), "{rest}");
+    let traffic = home.json(&[&list[..], &["--class", "traffic"]].concat());
+    assert_eq!(
+        traffic["results"].as_array().unwrap().len(),
+        20,
+        "{traffic}"
+    );
+    let one = &traffic["results"][7]["receipt"];
+    let id = one["event_id"].as_str().unwrap();
+    let show = ["ig", "receipts", "show", "--run", &shop.run, id];
+    assert_eq!(home.json(&show), *one);
+    let unknown = ["ig", "receipts", "show", "--run", &shop.run, "nobody"];
+    assert!(
+        home.run(&unknown)
+            .expect(REFUSED)
+            .stderr
+            .contains("NOT_FOUND")
+    );
+    let filled = home.json(&["ig", "receipts", "backfill", "--run", &shop.run]);
+    assert_eq!(
+        (&filled["segments"], &filled["waiting"]),
+        (&json!(0), &json!(0)),
+        "{filled}"
+    );
+
+    let dry = home.json(&["maintenance", "run", "--dry-run"]);
+    assert_eq!(
+        (&dry["days"], &dry["dedupe_rows"]),
+        (&json!([]), &json!(0)),
+        "{dry}"
+    );
+    let early = home
+        .run(&["maintenance", "run", "--as-of", "2999-01-01"])
+        .expect(REFUSED);
+    assert!(early.stderr.contains("RETENTION_REFUSED"), "{early:?}");
+    let wrong = home
+        .run(&["maintenance", "run", "--as-of", "monday"])
+        .expect(REFUSED);
+    assert!(wrong.stderr.contains("no day"), "{wrong:?}");
+    shop::check_balanced(&home, &shop.run);
 }
 
 #[test]
