@@ -224,6 +224,7 @@ async fn pages(gate: &Gate, run: &str, query: &str) -> (Vec<Value>, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one world, told from end to end")]
 async fn a_listing_says_what_single_lookups_say_page_by_page() {
     let lab = lab().await;
     let other = live_run(&lab.ground, "other shop").await;

@@ -73,6 +73,7 @@ async fn drop_as(client: &Client, day: Day, as_of: Day, rows: &str) -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one world, told from end to end")]
 async fn a_day_stays_while_anything_speaks_against_it() {
     let platform = due().await;
     let day = Day::of(platform.noon(0));
@@ -246,6 +247,7 @@ async fn change_dedupe(platform: &Platform) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one world, told from end to end")]
 async fn what_has_left_is_in_the_ledger_and_a_fact_tells_of_it() {
     let platform = due().await;
     let tables = [
