@@ -351,6 +351,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_kept_for_ever_nor_too_short() {
+        let check = |environment: Environment, evidence_days: u32| {
+            let mut profile = Profile::load("embedded").unwrap();
+            profile.environment = environment;
+            profile.retention.evidence_days = evidence_days;
+            profile.check().is_ok()
+        };
+        // 35 days of horizon, one ahead, 7 of grace.
+        for (environment, max) in [
+            (Environment::LocalParity, 92),
+            (Environment::Dev, 366),
+            (Environment::Prod, 3_653),
+        ] {
+            assert!(
+                check(environment, 43) && check(environment, max),
+                "{environment}"
+            );
+            assert!(
+                !check(environment, 42) && !check(environment, max + 1),
+                "{environment}"
+            );
+        }
+        assert!(!check(Environment::Prod, u32::MAX));
+    }
+
+    #[test]
     fn a_typo_is_refused_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.yaml");

@@ -20,11 +20,11 @@ const PAGE: i64 = 5_000;
 
 /// Returns the rows that went, bindings not counted.
 pub(super) async fn sweep(pass: &mut Pass<'_>, over: &[PlatformRunId]) -> Result<u64, Error> {
-    let live = live_runs(pass).await?;
     let is_due = pass.swept().is_none_or(|day| day < pass.as_of);
     if pass.dry_run || !is_due {
         return Ok(0);
     }
+    let live = live_runs(pass).await?;
     let client = pass.ground.db.get().await?;
     let mut n_gone = 0;
     if !over.is_empty() || !live.is_empty() {
