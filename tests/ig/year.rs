@@ -367,7 +367,7 @@ fn walk(dir: &Path, seen: &mut impl FnMut(&Path, u64)) {
 /// Days that a year has; fewer where only a test runs.
 fn size() -> i64 {
     let size = std::env::var("FRAUDPLAT_STORM_SIZE").ok();
-    size.map_or(75, |it| it.parse().unwrap())
+    size.map_or(60, |it| it.parse().unwrap())
 }
 
 /// What a repeat is told, by its age in days: it is known for the horizon, the day that an event may be ahead
