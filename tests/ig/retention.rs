@@ -338,3 +338,14 @@ async fn what_has_left_is_in_the_ledger_and_a_fact_tells_of_it() {
     );
     platform.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_with_day_partitions_has_its_place_in_retention() {
+    let db = crate::postgres::fresh_database().await;
+    let client = db.app.get().await.unwrap();
+    let sql = "SELECT e.parent::text FROM governance.partitioned_evidence e
+        WHERE NOT EXISTS (SELECT FROM governance.retention_table t WHERE t.parent = e.parent)";
+    let homeless = client.query(sql, &[]).await.unwrap();
+    let homeless: Vec<&str> = homeless.iter().map(|row| row.get(0)).collect();
+    assert!(homeless.is_empty(), "they grow without bound: {homeless:?}");
+}
