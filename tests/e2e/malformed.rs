@@ -217,7 +217,7 @@ fn every_kind_of_malformed_input_has_its_verdict() {
         "1000",
     ]);
     assert_eq!(
-        listed.as_array().unwrap().len(),
+        listed["results"].as_array().unwrap().len(),
         quarantined + 1,
         "{listed}"
     );
