@@ -28,5 +28,8 @@ pub mod rtdl;
 /// Balances a run: the oracle of every storm.
 pub mod reconcile;
 
+/// Keeps what runs for years bounded: prunes, drops after proof.
+pub mod maintenance;
+
 /// Profile, wiring, command line.
 pub mod app;

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+mod ig;
+
+pub(crate) use ig::{Ambiguous, Ig, Quarantine, Receipts};
+
 /// The heading of what every command takes: among a command's own options it would hide them.
 const EVERYWHERE: &str = "Options of every command";
 
@@ -110,6 +114,9 @@ pub(crate) enum Command {
     /// Governance: facts and anomalies
     #[command(subcommand)]
     Gov(Gov),
+    /// Retention: prune and drop what is due, with proof
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
     /// Measure on this machine: ratios taken in one run, with what they are made of
     #[command(subcommand)]
     Bench(Bench),
@@ -247,51 +254,6 @@ pub(crate) enum RunCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Ig {
-    /// Events that were received and refused
-    #[command(subcommand)]
-    Quarantine(Quarantine),
-    /// Batches of which the bus did not say whether it took them
-    #[command(subcommand)]
-    Ambiguous(Ambiguous),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Quarantine {
-    /// The newest of a run
-    List {
-        #[arg(long, value_name = "RUN")]
-        run: String,
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: i64,
-    },
-    /// One, with its payload and what became of it since
-    Show {
-        #[arg(value_name = "QUARANTINE_ID")]
-        id: String,
-    },
-    /// Submit one to the gate again, once its cause is gone; exit 3 if the gate refuses it again
-    #[command(
-        after_help = "The kept payload is sent unchanged and judged like any other event: after an upgrade that knows its class or schema version, or when a time that was ahead has come. Each try is appended to the record that `show` prints. A payload that must change is sent by its producer instead."
-    )]
-    Requeue {
-        #[arg(value_name = "QUARANTINE_ID")]
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Ambiguous {
-    /// Those that are open
-    List,
-    /// Look now whether the log has them, publish what it has not; exit 3 if some stay open
-    #[command(
-        after_help = "The gate does the same by itself from time to time. A batch stays open while the log does not answer; its events are kept until then."
-    )]
-    Resolve,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Replay {
     /// One decision, several, or a sample of a run
     Decision(ReplayDecision),
@@ -381,6 +343,22 @@ pub(crate) enum Gov {
         fact_type: Option<String>,
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceCommand {
+    /// One pass now, as the platform does by itself from time to time
+    #[command(
+        after_help = "A day of evidence leaves only when everything in it is proven to be elsewhere; one that is due and stays is listed with the reason, and docs/operating.md says what to do."
+    )]
+    Run {
+        /// Change nothing; only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// As if it were this day, which may not lie ahead [default: today]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        as_of: Option<String>,
     },
 }
 

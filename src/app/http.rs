@@ -27,12 +27,15 @@ use crate::domain::ids::PlatformRunId;
 use crate::ingress::ig;
 use crate::rtdl::audit;
 use crate::runtime::ground::Ground;
+use crate::substrate::db::Db;
 use crate::substrate::http::{Api, problem};
 
 /// What the port's own routes stand on.
 pub(crate) struct Port {
     pub(crate) ground: Ground,
     pub(crate) profile: Profile,
+    /// Connected as the identity that may drop days of evidence.
+    pub(crate) maintenance: Db,
     pub(crate) bells: Bells,
     /// The secret of the data directory: who reads it may command this process.
     pub(crate) owner_token: String,
@@ -236,6 +239,7 @@ async fn run_command(
     let call = Call {
         profile: port.profile.clone(),
         ground: port.ground.clone(),
+        maintenance: port.maintenance.clone(),
         bells: Some(port.bells.clone()),
         gate_addr: Some(port.addr.clone()),
         cwd: asked.cwd.clone(),

@@ -18,7 +18,7 @@ use crate::substrate::bus::embedded::{self, EmbeddedBus};
 use crate::substrate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::substrate::data_dir::OwnedDataDir;
 use crate::substrate::db::private::{self, PrivatePostgres};
-use crate::substrate::db::{Db, PoolOptions, migrate};
+use crate::substrate::db::{self, Db, PoolOptions, migrate};
 use crate::substrate::objects::local::LocalObjects;
 
 /// What this executable is: stamped on every evidence surface.
@@ -31,6 +31,8 @@ pub(crate) struct Platform {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) data_dir: OwnedDataDir,
     pub(crate) bus: Arc<EmbeddedBus>,
+    /// Connected as the identity that may drop days of evidence.
+    pub(crate) maintenance: Db,
     postgres: PrivatePostgres,
     /// Set before Postgres is stopped.
     closing: CancellationToken,
@@ -58,6 +60,7 @@ impl Platform {
             &postgres.app(),
             &pool_options("fraudplat", profile.substrates.connections_max),
         )?;
+        let maintenance = Db::open(&postgres.owner(), &maintenance_options())?;
         lease::release_all(&db).await?;
 
         let (bus_dir, bus_options) = (data_dir.bus(), bus_options(&profile, &clock));
@@ -89,6 +92,7 @@ impl Platform {
             entropy,
             data_dir,
             bus,
+            maintenance,
             postgres,
             closing: CancellationToken::new(),
         })
@@ -135,6 +139,7 @@ impl Platform {
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         self.closing.cancel();
         self.ground.db.close();
+        self.maintenance.close();
         self.bus.close().await.context("closing the event log")?;
         self.postgres
             .stop()
@@ -171,6 +176,16 @@ fn pool_options(application_name: &str, connections_max: usize) -> PoolOptions {
         application_name: application_name.to_owned(),
         connections_max,
         ..PoolOptions::default()
+    }
+}
+
+/// The private server's owner acts as the maintenance identity. Its proofs read whole days.
+fn maintenance_options() -> PoolOptions {
+    PoolOptions {
+        statement_ms_max: 600_000,
+        idle_in_transaction_ms_max: 60_000,
+        acting_as: Some(db::MAINTENANCE),
+        ..pool_options("fraudplat maintenance", 2)
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) struct Profile {
     pub(crate) http: Http,
     pub(crate) gate: Gate,
     pub(crate) archive: Archive,
+    pub(crate) retention: Retention,
     pub(crate) decision: Decision,
 }
 
@@ -139,6 +140,26 @@ pub(crate) struct Archive {
     pub(crate) enabled: bool,
 }
 
+/// How long things are kept: the envelope, not the meaning (L9).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retention {
+    pub(crate) evidence_days: u32,
+    pub(crate) dedupe_grace_days: NonZeroU32,
+    pub(crate) interval_minutes: NonZeroU32,
+}
+
+impl Retention {
+    /// The longest that an environment keeps evidence in its database: short, medium, long.
+    const fn evidence_days_max(environment: Environment) -> u32 {
+        match environment {
+            Environment::LocalParity => 92,
+            Environment::Dev => 366,
+            Environment::Prod => 3_653,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decision {
@@ -205,6 +226,30 @@ impl Profile {
             .any(|stream| self.streams.of(*stream).shards == 0)
         {
             return Err("a stream needs at least one shard");
+        }
+        self.check_retention()
+    }
+
+    /// What could still be admitted again must be known, and nothing grows without bound.
+    fn check_retention(&self) -> Result<(), &'static str> {
+        let Retention {
+            evidence_days,
+            dedupe_grace_days,
+            ..
+        } = self.retention;
+        // An event may be a day ahead of its admission.
+        let needed = self.semantics.dedupe_horizon_days.saturating_add(1);
+        if evidence_days < needed.saturating_add(dedupe_grace_days.get()) {
+            return Err(
+                "retention.evidence_days is below semantics.dedupe_horizon_days + 1 + retention.dedupe_grace_days: \
+                 a repeat that is known is answered with rows of its day",
+            );
+        }
+        if evidence_days > Retention::evidence_days_max(self.environment) {
+            return Err(
+                "retention.evidence_days is more than the environment keeps: 92 in local_parity, 366 in dev, 3653 \
+                 in prod; nothing grows without bound",
+            );
         }
         Ok(())
     }
@@ -324,6 +369,32 @@ mod tests {
                 profile.profile
             );
         }
+    }
+
+    #[test]
+    fn nothing_is_kept_for_ever_nor_too_short() {
+        let check = |environment: Environment, evidence_days: u32| {
+            let mut profile = Profile::load("embedded").unwrap();
+            profile.environment = environment;
+            profile.retention.evidence_days = evidence_days;
+            profile.check().is_ok()
+        };
+        // 35 days of horizon, one ahead, 7 of grace.
+        for (environment, max) in [
+            (Environment::LocalParity, 92),
+            (Environment::Dev, 366),
+            (Environment::Prod, 3_653),
+        ] {
+            assert!(
+                check(environment, 43) && check(environment, max),
+                "{environment}"
+            );
+            assert!(
+                !check(environment, 42) && !check(environment, max + 1),
+                "{environment}"
+            );
+        }
+        assert!(!check(Environment::Prod, u32::MAX));
     }
 
     #[test]

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::app::http::{self, Port};
 use crate::app::output::Output;
 use crate::app::platform::{self, Platform};
+use crate::app::profile::Profile;
 use crate::app::{bundles, progress, secrets};
 use crate::contracts::bundle::Bundle;
 use crate::engine::CompiledBundle;
 use crate::ingress::ig::{self, Ig};
+use crate::maintenance::{self, Maintenance};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
 use crate::rtdl::decision::{self, Decision, Looks};
@@ -105,6 +107,8 @@ pub(crate) async fn start(
         archive.start(&mut consumers);
     }
     decision.start(&mut consumers);
+    let maintenance = platform.maintenance.clone();
+    Maintenance::create(maintenance_options(profile), &ground, maintenance).start(&mut consumers);
     let bus = platform.bus.clone();
     let clock = ground.clock.clone();
     let trim_stop = consumers.stop_token();
@@ -157,6 +161,19 @@ fn gate_options(platform: &Platform) -> ig::Options {
         attributes: semantics.attributes.clone(),
         body_ms_max: platform.profile.http.client_ms_max.get().into(),
         ..ig::Options::default()
+    }
+}
+
+/// What the profile says of retention.
+pub(crate) fn maintenance_options(profile: &Profile) -> maintenance::Options {
+    let retention = &profile.retention;
+    let minutes = u64::from(retention.interval_minutes.get());
+    maintenance::Options {
+        evidence_days: retention.evidence_days,
+        dedupe_grace_days: retention.dedupe_grace_days.get(),
+        dedupe_horizon_days: profile.semantics.dedupe_horizon_days,
+        interval: Duration::from_secs(60 * minutes),
+        has_archive: profile.archive.enabled,
     }
 }
 
@@ -223,6 +240,7 @@ impl Running {
         let port = Port {
             ground: self.ground.clone(),
             profile: platform.profile.clone(),
+            maintenance: platform.maintenance.clone(),
             bells: self.bells.clone(),
             owner_token: secrets::owner_token(&platform.data_dir)?,
             addr: self.addr.to_string(),

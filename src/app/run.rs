@@ -163,6 +163,7 @@ async fn in_process(
     let cwd = std::env::current_dir()?;
     let call = Call {
         profile: platform.profile.clone(),
+        maintenance: platform.maintenance.clone(),
         bells: roles.as_ref().map(|roles| roles.bells.clone()),
         data_dir: platform.data_dir.path().to_owned(),
         ground: roles

@@ -75,6 +75,8 @@ codes! {
     ArchiveRequired = "ARCHIVE_REQUIRED" => "Switch the archive on in the profile; evidence is never read from the bus instead.",
     EvidenceMissing = "EVIDENCE_MISSING" => "Restore the named object or segment; nothing is guessed in its place.",
     ReplayBasisMismatch = "REPLAY_BASIS_MISMATCH" => "The archive and the evidence disagree; compare the named offset in both.",
+    EvidenceDropped = "EVIDENCE_DROPPED" => "Retention dropped these days after proof; the proof names the objects that hold their rows.",
+    RetentionRefused = "RETENTION_REFUSED" => "Name a day that has come; what is to stay longer or shorter is retention.evidence_days.",
     RunFactsMismatch = "RUN_FACTS_MISMATCH" => "The run's facts are not those READY names; start the run again.",
     DataDirBusy = "DATA_DIR_BUSY" => "Another process owns the data directory; stop it or give another --data-dir.",
     SharedSubstratesRequired = "SHARED_SUBSTRATES_REQUIRED" => "Run --role all on the embedded profile, or take a profile with shared substrates.",

@@ -26,5 +26,8 @@ pub const IG: &str = "ig";
 /// The receipt writer: one lease a gate.
 pub const RECEIPTS: &str = "receipts";
 
+/// Maintenance: one lease for all; its position is the day that context was last swept as of.
+pub const MAINTENANCE: &str = "maintenance";
+
 /// The World Streamer's progress: one lease a run.
 pub const WSP: &str = "wsp";

@@ -171,6 +171,7 @@ vocabulary!(
         PolicyRevChanged = "POLICY_REV_CHANGED",
         SecretRotated = "SECRET_ROTATED",
         EvidenceRefResolved = "EVIDENCE_REF_RESOLVED",
+        PartitionsDropped = "PARTITIONS_DROPPED",
         // Anomalies.
         PayloadHashMismatch = "PAYLOAD_HASH_MISMATCH",
         PublishAmbiguous = "PUBLISH_AMBIGUOUS",

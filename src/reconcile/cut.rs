@@ -18,6 +18,7 @@ use crate::runtime::lease::{self, LeaseRow};
 use crate::substrate::db::{self, Day};
 
 const READ_RUN: &str = include_str!("sql/read_run.sql");
+const READ_DROPPED: &str = include_str!("sql/read_dropped_days.sql");
 const READ_SETTLING: &str = include_str!("sql/read_settling.sql");
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -53,6 +54,7 @@ impl Cut {
             }
         }
         let since = Day(Day::of(created_at).0 - 1);
+        whole(ground, run).await?;
         Ok(Cut { ready, since, tips })
     }
 
@@ -68,6 +70,27 @@ impl Cut {
         self.tips
             .iter()
             .filter(move |(shard, _)| shard.stream == stream)
+    }
+}
+
+/// Refuses a run of which retention has dropped days: what is left of it cannot balance.
+async fn whole(ground: &Ground, run: &PlatformRunId) -> Result<(), Error> {
+    let row = ground
+        .db
+        .get()
+        .await?
+        .query_one(READ_DROPPED, &[run])
+        .await?;
+    let (n_days, first, last): (i64, Option<Day>, Option<Day>) =
+        (row.get(0), row.get(1), row.get(2));
+    match (first, last) {
+        (Some(first), Some(last)) => Err(Error::Dropped {
+            run: *run,
+            n_days,
+            first,
+            last,
+        }),
+        _ => Ok(()),
     }
 }
 

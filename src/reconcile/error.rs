@@ -4,12 +4,20 @@ use crate::contracts::code::Code;
 use crate::domain::digest::ParseError;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Position, ShardRef};
+use crate::substrate::db::Day;
 use crate::substrate::{bus, db, objects};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is no run {0}")]
     UnknownRun(PlatformRunId),
+    #[error("retention dropped {n_days} days of {run}, {first} to {last}")]
+    Dropped {
+        run: PlatformRunId,
+        n_days: i64,
+        first: Day,
+        last: Day,
+    },
     #[error(transparent)]
     Db(#[from] db::Error),
     #[error(transparent)]
@@ -40,6 +48,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::UnknownRun(_) => Code::RunUnknown,
+            Error::Dropped { .. } => Code::EvidenceDropped,
             Error::Bus(bus::Error::Trimmed { .. }) | Error::Key(_) | Error::LogEnds { .. } => {
                 Code::EvidenceMissing
             }

@@ -218,6 +218,13 @@ impl Doc {
         self.parameter(ParameterIn::Query, name, what, text, json!(word))
     }
 
+    /// A parameter of the query: some text.
+    #[must_use]
+    pub fn text(self, name: &str, what: &str, example: &str) -> Doc {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        self.parameter(ParameterIn::Query, name, what, text, json!(example))
+    }
+
     /// A parameter of the query: a whole number from 0.
     #[must_use]
     pub fn number(self, name: &str, what: &str, max: u64, example: u64) -> Doc {

@@ -217,7 +217,7 @@ fn every_kind_of_malformed_input_has_its_verdict() {
         "1000",
     ]);
     assert_eq!(
-        listed.as_array().unwrap().len(),
+        listed["results"].as_array().unwrap().len(),
         quarantined + 1,
         "{listed}"
     );
@@ -299,7 +299,7 @@ fn card_numbers(home: &Home, port: &Port, till: &Till) -> usize {
     // The same card has the same token, so a repeat is a repeat.
     assert_eq!(words(&port.send(&[good])[0]), "DUPLICATE");
     let listed = home.json(&["ig", "quarantine", "list", "--run", &till.run]);
-    let rows = listed.as_array().unwrap();
+    let rows = listed["results"].as_array().unwrap();
     let row = rows.iter().find(|it| it["event_id"] == "bad-card").unwrap();
     let id = row["quarantine_id"].as_str().unwrap();
     let shown = home.json(&["ig", "quarantine", "show", id]);

@@ -5,13 +5,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::events::{Till, till, words};
-use crate::home::{DONE, FAILED, Home, REFUSED};
+use crate::home::{DONE, FAILED, Home, REFUSED, USAGE};
 use crate::shop;
 
 /// The quarantined events of a run, newest first, as id and code.
 fn quarantined(home: &Home, till: &Till) -> Vec<(String, String)> {
     let listed = home.json(&["ig", "quarantine", "list", "--run", &till.run]);
-    let rows = listed.as_array().unwrap().iter();
+    let rows = listed["results"].as_array().unwrap().iter();
     let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
     rows.map(|row| (text(row, "quarantine_id"), text(row, "code")))
         .collect()
@@ -31,7 +31,16 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
     let verdicts = port.send(&[ahead.clone()]);
     assert_eq!(words(&verdicts[0]), "QUARANTINED TS_OUT_OF_RANGE");
     let [(id, _)] = quarantined(&home, &till).try_into().unwrap();
-    let requeue = ["--json", "ig", "quarantine", "requeue", &id];
+    let why = "its time has come";
+    let requeue = [
+        "--json",
+        "ig",
+        "quarantine",
+        "requeue",
+        &id,
+        "--reason",
+        why,
+    ];
     // The cause is still there.
     let refused = home.run(&requeue).expect(REFUSED);
     assert!(refused.stderr.contains("TS_OUT_OF_RANGE"), "{refused:?}");
@@ -50,7 +59,9 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
     let results: Vec<&Value> = tries.iter().map(|it| &it["result"]).collect();
     assert_eq!(results, ["QUARANTINED", "ADMITTED", "DUPLICATE"], "{shown}");
     assert!(
-        tries.iter().all(|it| it["actor_id"] == "human:cli"),
+        tries
+            .iter()
+            .all(|it| it["actor_id"] == "human:cli" && it["reason"] == why),
         "{shown}"
     );
     shop::check_balanced(&home, &till.run);
@@ -68,22 +79,86 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
         .find(|it| it.1 == "PAYLOAD_HASH_MISMATCH")
         .unwrap();
     let refused = home
-        .run(&["ig", "quarantine", "requeue", other])
+        .run(&["ig", "quarantine", "requeue", other, "--reason", why])
         .expect(REFUSED);
     assert!(refused.stderr.contains("an id of its own"), "{refused:?}");
     let nothing = "0".repeat(64);
     let unknown = home
-        .run(&["ig", "quarantine", "requeue", &nothing])
+        .run(&["ig", "quarantine", "requeue", &nothing, "--reason", why])
         .expect(REFUSED);
     assert!(unknown.stderr.contains("NOT_FOUND"), "{unknown:?}");
     let unread = home
-        .run(&["ig", "quarantine", "requeue", "17"])
+        .run(&["ig", "quarantine", "requeue", "17", "--reason", why])
         .expect(FAILED);
     assert!(unread.stderr.contains("quarantine list"), "{unread:?}");
 
     let resolved = home.json(&["ig", "ambiguous", "resolve"]);
     assert_eq!(resolved["resolved"], 0, "{resolved}");
     assert_eq!(home.json(&["ig", "ambiguous", "list"]), json!([]));
+}
+
+#[test]
+fn a_requeue_says_why() {
+    let home = Home::new();
+    let id = "0".repeat(64);
+    let unsaid = ["ig", "quarantine", "requeue", &id];
+    home.run(&unsaid).expect(USAGE);
+    let empty = [&unsaid[..], &["--reason", " "]].concat();
+    let refused = home.run(&empty).expect(REFUSED);
+    assert!(refused.stderr.contains("QUERY_INVALID"), "{refused:?}");
+}
+
+#[test]
+fn receipts_are_listed_and_maintenance_tells_what_it_would_do() {
+    let home = Home::new();
+    let shop = shop::open(&home, 20);
+    home.json(&["wsp", "stream", "--run", &shop.run]);
+    let list = ["ig", "receipts", "list", "--run", &shop.run];
+    let first = home.json(&[&list[..], &["--limit", "50"]].concat());
+    assert_eq!(first["results"].as_array().unwrap().len(), 50, "{first}");
+    let next = first["next"].as_str().unwrap();
+    let rest = home.json(&[&list[..], &["--limit", "50", "--after", next]].concat());
+    assert_eq!(rest["results"].as_array().unwrap().len(), 30, "{rest}");
+    assert!(rest["next"].is_null(), "{rest}");
+    let traffic = home.json(&[&list[..], &["--class", "traffic"]].concat());
+    assert_eq!(
+        traffic["results"].as_array().unwrap().len(),
+        20,
+        "{traffic}"
+    );
+    let one = &traffic["results"][7]["receipt"];
+    let id = one["event_id"].as_str().unwrap();
+    let show = ["ig", "receipts", "show", "--run", &shop.run, id];
+    assert_eq!(home.json(&show), *one);
+    let unknown = ["ig", "receipts", "show", "--run", &shop.run, "nobody"];
+    assert!(
+        home.run(&unknown)
+            .expect(REFUSED)
+            .stderr
+            .contains("NOT_FOUND")
+    );
+    let filled = home.json(&["ig", "receipts", "backfill", "--run", &shop.run]);
+    assert_eq!(
+        (&filled["segments"], &filled["waiting"]),
+        (&json!(0), &json!(0)),
+        "{filled}"
+    );
+
+    let dry = home.json(&["maintenance", "run", "--dry-run"]);
+    assert_eq!(
+        (&dry["days"], &dry["dedupe_rows"]),
+        (&json!([]), &json!(0)),
+        "{dry}"
+    );
+    let early = home
+        .run(&["maintenance", "run", "--as-of", "2999-01-01"])
+        .expect(REFUSED);
+    assert!(early.stderr.contains("RETENTION_REFUSED"), "{early:?}");
+    let wrong = home
+        .run(&["maintenance", "run", "--as-of", "monday"])
+        .expect(REFUSED);
+    assert!(wrong.stderr.contains("no day"), "{wrong:?}");
+    shop::check_balanced(&home, &shop.run);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn changed_payloads(
     assert_eq!(named.count(), 2, "{facts:?}");
     assert_eq!(facts.len(), 2, "{facts:?}");
     let listed = home.json(&["ig", "quarantine", "list", "--run", &shop.run]);
-    let codes: Vec<&Value> = listed
+    let codes: Vec<&Value> = listed["results"]
         .as_array()
         .unwrap()
         .iter()

@@ -51,17 +51,22 @@ pub(crate) struct Lab {
 
 /// A ground with two shards a stream, and one live run.
 pub(crate) async fn lab() -> Lab {
+    lab_at(Arc::new(SystemClock), None).await
+}
+
+/// The same under another clock, with a log that keeps its records so long.
+pub(crate) async fn lab_at(clock: Arc<dyn Clock>, retention: Option<Duration>) -> Lab {
     crate::cards::capture_log();
     let db = postgres::fresh_database().await;
     let dir = tempfile::tempdir().unwrap();
     let stream = |stream: &Stream| StreamOptions {
         stream: *stream,
         shards: 2,
-        retention: None,
+        retention,
     };
     let options = embedded::Options {
         streams: Stream::ALL.iter().map(stream).collect(),
-        clock: Arc::new(SystemClock),
+        clock: clock.clone(),
     };
     let bus = EmbeddedBus::open(&dir.path().join("bus"), options).unwrap();
     let (bus_plan, objects_plan) = (FaultPlan::none(), FaultPlan::none());
@@ -80,7 +85,7 @@ pub(crate) async fn lab() -> Lab {
         bus: bus.clone(),
         objects: Arc::new(FaultyObjects::new(objects, objects_plan.clone())),
         db: db.app.clone(),
-        clock: Arc::new(SystemClock),
+        clock,
         counters: Counters::new(stamps.clone()),
         stamps,
         actor: Actor {
@@ -242,6 +247,11 @@ impl Lab {
 
 /// A decision role that is not started: whoever waits for it waits in vain.
 fn nobody_decides(ground: &Ground) -> Arc<dyn DecisionWaiter> {
+    decider(ground, 1).waiter()
+}
+
+/// A decision role of the shipped bundle, which keeps its memory after so many decisions.
+pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision> {
     let bundle = Bundle {
         schema_version: bundle::SCHEMA_VERSION,
         name: "baseline".to_owned(),
@@ -254,12 +264,12 @@ fn nobody_decides(ground: &Ground) -> Arc<dyn DecisionWaiter> {
     };
     let bundle = Arc::new(CompiledBundle::compile(&bundle, names).unwrap());
     let options = decision::Options {
-        batch_records_max: 1,
-        batch_bytes_max: 1,
-        join_wait_ms: 0,
-        snapshot_decisions: 1,
+        batch_records_max: 1_000,
+        batch_bytes_max: 1 << 20,
+        join_wait_ms: 60_000,
+        snapshot_decisions,
     };
-    Decision::create(options, ground.clone(), bundle).waiter()
+    Decision::create(options, ground.clone(), bundle)
 }
 
 struct SeededName;

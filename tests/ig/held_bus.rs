@@ -29,6 +29,10 @@ impl HeldBus {
         }
     }
 
+    pub(crate) fn log(&self) -> &EmbeddedBus {
+        &self.inner
+    }
+
     pub(crate) fn hold(&self) {
         self.n_open.send_replace(self.n_come.load(Ordering::SeqCst));
     }

@@ -14,3 +14,5 @@ mod postgres;
 mod publish;
 mod receipts;
 mod repeats;
+mod retention;
+mod year;

@@ -131,11 +131,11 @@ async fn another_payload_is_quarantined_in_the_same_batch_in_flight_and_later() 
     // One a payload: the third payload of b came twice.
     assert_eq!(told.len(), 3);
     let code = Some(Code::PayloadHashMismatch);
-    let rows = quarantine_list(&client, lab.run.platform_run_id, code, 100)
+    let rows = quarantine_list(&client, lab.run.platform_run_id, code, None, 100)
         .await
         .unwrap();
-    assert_eq!(rows.len(), 4);
-    for row in rows {
+    assert_eq!((rows.results.len(), rows.next), (4, None));
+    for row in rows.results {
         let shown = quarantine_show(&client, lab.ground.objects.as_ref(), row.quarantine_id).await;
         let (shown, envelope) = shown.unwrap().unwrap();
         assert_eq!(shown.quarantine_id, row.quarantine_id);

@@ -229,18 +229,20 @@ fn check_kept(home: &Home, port: &Port, shop: &Shop, found: &Found, n_other: usi
         n_facts == n_other,
         format!("{n_facts} of {n_other}"),
     );
-    let args = [
-        "ig",
-        "quarantine",
-        "list",
-        "--run",
-        run,
-        "--limit",
-        "1000000",
-    ];
-    let kept = home.json(&args);
-    let kept = kept.as_array().unwrap();
-    let n_kept = kept.iter().filter(|it| it["code"] == kind).count();
+    let list = ["ig", "quarantine", "list", "--run", run, "--code", kind];
+    let (mut n_kept, mut after) = (0, String::new());
+    loop {
+        let mut args = [&list[..], &["--limit", "1000"]].concat();
+        if !after.is_empty() {
+            args.extend(["--after", after.as_str()]);
+        }
+        let page = home.json(&args);
+        n_kept += page["results"].as_array().map_or(0, Vec::len);
+        match page["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
     check(
         "each is in quarantine",
         n_kept == n_other,

@@ -49,6 +49,7 @@ macro_rules! suite {
             a_range_lies_within_the_object
             keys_are_listed_in_byte_order
             an_object_may_be_large
+            only_what_is_no_evidence_is_removed
         })*
     };
 }

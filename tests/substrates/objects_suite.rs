@@ -196,3 +196,39 @@ pub(crate) async fn an_object_may_be_large(store: Arc<dyn Objects>) {
             .is_empty()
     );
 }
+
+/// Evidence stays; a snapshot of memory may go, and its key may then be written again.
+pub(crate) async fn only_what_is_no_evidence_is_removed(store: Arc<dyn Objects>) {
+    let body = Bytes::from_static(b"body");
+    for evidence in [
+        "run_1/ig/receipts/2025-01-01/a.ndjson",
+        "run_1/archive/rtdl/snapshots/a",
+        "rtdl/snapshots/a",
+        "run_1/rtdl/snapshots.b",
+    ] {
+        let at = key(evidence);
+        store.put_new(&at, body.clone()).await.unwrap();
+        let refused = store.remove(&at).await;
+        assert!(
+            matches!(refused, Err(Error::Evidence { .. })),
+            "{evidence}: {refused:?}"
+        );
+        assert_eq!(
+            store.get(&at).await.unwrap(),
+            Some(body.clone()),
+            "{evidence}"
+        );
+    }
+    let (old, new) = (key("run_1/rtdl/snapshots/1"), key("run_1/rtdl/snapshots/2"));
+    store.remove(&old).await.unwrap();
+    for at in [&old, &new] {
+        store.put_new(at, body.clone()).await.unwrap();
+    }
+    store.remove(&old).await.unwrap();
+    store.remove(&old).await.unwrap();
+    assert_eq!(store.get(&old).await.unwrap(), None);
+    assert_eq!(store.get_range(&old, 0, 0).await.unwrap(), None);
+    let left = store.list("run_1/rtdl/snapshots/", None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|it| &it.key).collect::<Vec<_>>(), [&new]);
+    assert_eq!(store.put_new(&old, body).await.unwrap(), Put::Created);
+}

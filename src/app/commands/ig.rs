@@ -6,12 +6,12 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::app::cli::{Ambiguous, Ig, Quarantine};
+use crate::app::cli::{Ambiguous, Ig, Quarantine, Receipts};
 use crate::app::commands::table::table;
-use crate::app::commands::{Call, Refusal, parse_run, requeue};
+use crate::app::commands::{Call, Refusal, parse_run, receipts, requeue};
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, ParseError};
 use crate::domain::time::Time;
 use crate::ingress::ig::{self, Quarantined, Requeued};
 
@@ -32,6 +32,14 @@ struct Row {
     envelope: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requeued: Option<Vec<Requeued>>,
+}
+
+/// A page of them, as the port answers it too.
+#[derive(Debug, Serialize)]
+struct Page {
+    results: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A batch that is open.
@@ -55,9 +63,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(call: &Call, command: &Ig) -> anyhow::Result<u8> {
     match command {
-        Ig::Quarantine(Quarantine::List { run, limit }) => list(call, run, *limit).await,
+        Ig::Receipts(command) => receipts::run(call, command).await,
+        Ig::Quarantine(Quarantine::List {
+            run,
+            after,
+            code,
+            limit,
+        }) => list(call, run, (after.as_deref(), code.as_deref()), *limit).await,
         Ig::Quarantine(Quarantine::Show { id }) => show(call, id).await,
-        Ig::Quarantine(Quarantine::Requeue { id }) => requeue::run(call, quarantine_id(id)?).await,
+        Ig::Quarantine(Quarantine::Requeue { id, reason }) => {
+            requeue::run(call, quarantine_id(id)?, reason).await
+        }
         Ig::Ambiguous(Ambiguous::List) => ambiguous(call).await,
         Ig::Ambiguous(Ambiguous::Resolve) => resolve(call).await,
     }
@@ -67,7 +83,9 @@ pub(crate) async fn run(call: &Call, command: &Ig) -> anyhow::Result<u8> {
 pub(crate) fn needs_roles(command: &Ig) -> bool {
     matches!(
         command,
-        Ig::Quarantine(Quarantine::Requeue { .. }) | Ig::Ambiguous(Ambiguous::Resolve)
+        Ig::Quarantine(Quarantine::Requeue { .. })
+            | Ig::Ambiguous(Ambiguous::Resolve)
+            | Ig::Receipts(Receipts::Backfill { .. })
     )
 }
 
@@ -87,12 +105,25 @@ pub(crate) async fn find(
     Ok(found.ok_or_else(none)?)
 }
 
-async fn list(call: &Call, run: &str, limit: i64) -> anyhow::Result<u8> {
+async fn list(
+    call: &Call,
+    run: &str,
+    (after, code): (Option<&str>, Option<&str>),
+    limit: u64,
+) -> anyhow::Result<u8> {
+    let run = parse_run(run)?;
+    let refused = |cause: ParseError| Refusal::new(Code::QueryInvalid, cause.to_string());
+    let after = after.map(str::parse).transpose().map_err(refused)?;
+    let code = code.map(str::parse).transpose().map_err(refused)?;
     let client = call.ground.db.get().await?;
-    let found = ig::quarantine_list(&client, parse_run(run)?, None, limit).await?;
-    let rows: Vec<Row> = found.into_iter().map(|it| row(it, None)).collect();
-    call.output.result(&rows, |rows| {
-        let cells = rows.iter().map(|row| {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page = ig::quarantine_list(&client, run, code, after, limit).await?;
+    let page = Page {
+        results: page.results.into_iter().map(|it| row(it, None)).collect(),
+        next: page.next,
+    };
+    call.output.result(&page, |page| {
+        let cells = page.results.iter().map(|row| {
             let (id, at) = (
                 row.quarantine_id.to_string(),
                 row.quarantined_at.to_string(),
@@ -113,6 +144,9 @@ async fn list(call: &Call, run: &str, limit: i64) -> anyhow::Result<u8> {
             &[],
         )
     });
+    if let Some(next) = page.next {
+        call.output.note(format!("more follow: --after {next}"));
+    }
     Ok(DONE)
 }
 

@@ -7,9 +7,11 @@ mod describe_charts;
 mod dla;
 mod gov;
 mod ig;
+mod maintain;
 pub(crate) mod migrate;
 mod profiles;
 mod provision;
+mod receipts;
 mod reconcile;
 pub(crate) mod replay;
 pub(crate) mod report;
@@ -32,12 +34,15 @@ use crate::app::run::DONE;
 use crate::contracts::code::Code;
 use crate::domain::ids::PlatformRunId;
 use crate::runtime::ground::Ground;
+use crate::substrate::db::Db;
 
 /// What a command stands on, in this process or in the owner's.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) profile: Profile,
     pub(crate) ground: Ground,
+    /// Connected as the identity that may drop days of evidence.
+    pub(crate) maintenance: Db,
     /// Of the roles in this process; none when they are not started.
     pub(crate) bells: Option<Bells>,
     /// Where the gate of this process listens; none when its roles are not started.
@@ -161,6 +166,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
         Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,
+        Command::Maintenance(command) => Box::pin(maintain::run(call, &command)).await,
         Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
     }
 }

@@ -53,7 +53,11 @@ pub(crate) async fn balance(call: &Call, run: &PlatformRunId) -> anyhow::Result<
         ..reconcile::Options::default()
     };
     let ground = call.ground.acting_as("svc:reconcile");
-    let reconciled = Box::pin(reconcile::reconcile(&ground, run, options, &progress)).await?;
+    let reconciled = Box::pin(reconcile::reconcile(&ground, run, options, &progress)).await;
+    let reconciled = reconciled.map_err(|error| match error.code() {
+        code @ Code::EvidenceDropped => anyhow::Error::from(Refusal::new(code, error.to_string())),
+        _ => error.into(),
+    })?;
     Ok(reconciled.reconciliation)
 }
 

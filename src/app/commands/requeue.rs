@@ -10,7 +10,10 @@ use crate::contracts::problem::Problem;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::digest::Digest;
 use crate::domain::vocabulary::{IngestResult, SourceType};
-use crate::ingress::ig;
+use crate::ingress::ig::{self, Try};
+
+/// A sentence or two.
+const REASON_CHARS_MAX: usize = 500;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -21,7 +24,12 @@ struct Report {
 }
 
 /// Submits the kept payload through the gate and appends what came of it.
-pub(crate) async fn run(call: &Call, id: Digest) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, id: Digest, reason: &str) -> anyhow::Result<u8> {
+    let reason = reason.trim();
+    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        let detail = format!("--reason is 1 to {REASON_CHARS_MAX} characters");
+        return Err(Refusal::new(Code::QueryInvalid, detail).into());
+    }
     let (quarantined, envelope) = shown::find(call, id).await?;
     if let Some(why) = ig::never_requeued(quarantined.code) {
         return Err(Refusal::new(quarantined.code, why).into());
@@ -29,7 +37,11 @@ pub(crate) async fn run(call: &Call, id: Digest) -> anyhow::Result<u8> {
     let verdict = submit(call, &envelope).await?;
     let mut ground = call.ground.acting_as("human:cli");
     ground.actor.source_type = SourceType::Human;
-    ig::requeued(&ground, &quarantined, &verdict).await?;
+    let made = Try {
+        reason,
+        verdict: &verdict,
+    };
+    ig::requeued(&ground, &quarantined, made).await?;
     let report = Report {
         quarantine_id: id,
         quarantined_as: quarantined.code,

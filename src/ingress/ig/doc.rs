@@ -7,6 +7,9 @@ use crate::contracts::envelope::Envelope;
 use crate::contracts::payload_schemas::PayloadSchemas;
 use crate::contracts::receipt::Receipt;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
+use crate::ingress::ig::listing::{PAGE_MAX, ReceiptPage};
+use crate::ingress::ig::lists::QuarantinedView;
+use crate::ingress::ig::quarantine::QuarantinePage;
 use crate::ingress::ig::role::Options;
 use crate::substrate::http::Doc;
 
@@ -79,20 +82,122 @@ pub(super) fn receipt() -> Doc {
         .part("run", "platform_run_id", RUN)
         .part("class", "event_class", "traffic")
         .part("event_id", "The producer's id", EVENT)
+        .text("day", "The UTC day of its admission: an old receipt is found faster", "2025-01-31")
         .answers::<Receipt>(200, "The first receipt", a_receipt())
         .answers::<Verdict>(
             202,
             "Admitted, and not yet known to be on the log",
             json!({"result": "PUBLISH_IN_FLIGHT", "event_id": EVENT}),
         )
-        .refuses(404, &[(Code::NotFound, "no such event was admitted")])
         .refuses(
-            503,
+            400,
             &[(
-                Code::SubstrateUnavailable,
-                "the gate could not answer; what it took is safe",
+                Code::QueryInvalid,
+                "day: not among the newest 2000 receipt segments of the run; name the day of its admission",
             )],
         )
+        .refuses(404, &[(Code::NotFound, "no such event was admitted")])
+        .refuses(503, &could_not_answer())
+}
+
+pub(super) fn receipts() -> Doc {
+    let page = json!({
+        "results": [{"result": "ADMITTED", "event_id": EVENT, "receipt": a_receipt()}],
+        "next": "2025-01-31.1.1",
+    });
+    Doc::new("events", "The receipts of a run, in order of admission")
+        .about(
+            "By UTC day, batch and place in the batch, a page at a time, as far back as the run goes: days that \
+             retention has dropped are read from the receipt segments. Each result is what a single lookup answers. \
+             Another gate may still add to the newest day before the end of a page.",
+        )
+        .part("run", "platform_run_id", RUN)
+        .text("after", "What the page before gave as `next`", "2025-01-31.1.1")
+        .number("limit", "Results on a page, from 1; 100 where it is not said", PAGE_MAX as u64, 100)
+        .text("event_class", "Only this class", "traffic")
+        .text("result", "Only ADMITTED, or only PUBLISH_IN_FLIGHT", "ADMITTED")
+        .answers::<ReceiptPage>(200, "A page; without `next` it is the last", page)
+        .refuses(400, &[(Code::QueryInvalid, "limit: a whole number from 1 to 1000")])
+        .refuses(404, &[(Code::RunUnknown, "there is no such run")])
+        .refuses(503, &could_not_answer())
+}
+
+pub(super) fn quarantine() -> Doc {
+    let page = json!({"results": [a_quarantined()], "next": "1738324800000000.1.1"});
+    Doc::new("events", "The refused events of a run, the newest first")
+        .about(
+            "As far back as retention keeps rows; the ledger of a dropped day has the older ones.",
+        )
+        .part("run", "platform_run_id", RUN)
+        .text(
+            "after",
+            "What the page before gave as `next`",
+            "1738324800000000.1.1",
+        )
+        .number(
+            "limit",
+            "Results on a page, from 1; 100 where it is not said",
+            PAGE_MAX as u64,
+            100,
+        )
+        .text("code", "Only this code", "SCHEMA_INVALID")
+        .answers::<QuarantinePage>(200, "A page; without `next` it is the last", page)
+        .refuses(
+            400,
+            &[(Code::QueryInvalid, "limit: a whole number from 1 to 1000")],
+        )
+        .refuses(404, &[(Code::RunUnknown, "there is no such run")])
+        .refuses(503, &could_not_answer())
+}
+
+pub(super) fn quarantined() -> Doc {
+    let view = json!({
+        "quarantined": a_quarantined(), "envelope": event(),
+        "requeued": [{
+            "requeued_at": "2025-01-31T13:00:00Z", "result": "ADMITTED", "actor_id": "human:cli",
+            "reason": "the class is known since the upgrade",
+        }],
+    });
+    Doc::new(
+        "events",
+        "A refused event with what was sent, and what became of it since",
+    )
+    .part("run", "platform_run_id", RUN)
+    .part(
+        "quarantine_id",
+        "Its id, as the list gives it",
+        &"5".repeat(64),
+    )
+    .answers::<QuarantinedView>(200, "The event", view)
+    .refuses(
+        404,
+        &[
+            (Code::RunUnknown, "there is no such run"),
+            (
+                Code::NotFound,
+                "nothing of this run is quarantined under this id",
+            ),
+        ],
+    )
+    .refuses(503, &could_not_answer())
+}
+
+fn could_not_answer() -> [(Code, &'static str); 2] {
+    let detail = "the gate could not answer; what it took is safe";
+    [
+        (Code::SubstrateUnavailable, detail),
+        (Code::EvidenceMissing, detail),
+    ]
+}
+
+fn a_quarantined() -> Value {
+    json!({
+        "quarantine_id": "5".repeat(64), "batch_id": 1, "item": 1, "platform_run_id": RUN, "event_class": "traffic",
+        "event_id": EVENT, "payload_hash": "a".repeat(64), "code": "SCHEMA_INVALID",
+        "detail": "payload/currency: breaks /properties/currency/pattern",
+        "object_key": format!("{RUN}/ig/quarantine/2025-01-31/gate-0-1-{}.ndjson", "6".repeat(64)),
+        "quarantined_at": "2025-01-31T12:00:00Z",
+    })
 }
 
 pub(super) fn schemas() -> Doc {

@@ -19,6 +19,11 @@ pub enum Error {
     /// Something at rest is not what the rows say (L8).
     #[error("{what}: {cause}")]
     Evidence { what: &'static str, cause: String },
+    /// More segments than one lookup opens.
+    #[error(
+        "not among the newest {searched} receipt segments of the run; name the day of its admission"
+    )]
+    TooMany { searched: usize },
     /// Another gate with the same name holds the lease, or it expired.
     #[error("the gate does not hold its lease")]
     NotHolder,
@@ -58,6 +63,7 @@ impl Error {
             Error::Db(_) | Error::Lease(_) | Error::Bus(_) | Error::Objects(_) => {
                 Code::SubstrateUnavailable
             }
+            Error::TooMany { .. } => Code::QueryInvalid,
             Error::Evidence { .. } => Code::EvidenceMissing,
             Error::NotHolder => Code::Overloaded,
         }

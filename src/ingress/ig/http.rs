@@ -1,12 +1,11 @@
-//! The gate over HTTP: `POST /v1/events`, `GET /v1/receipts/{run}/{class}/{event_id}`.
+//! The gate over HTTP: `POST /v1/events` here, what may be asked afterwards in `lists.rs`.
 
 use std::num::NonZero;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +14,6 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::contracts::code::Code;
-use crate::contracts::payload_schemas::{PayloadSchema, PayloadSchemas};
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::vocabulary::IngestResult;
 use crate::ingress::ig::encoding::{ACCEPTED, Encoding, Fault};
@@ -24,7 +22,7 @@ use crate::ingress::ig::queue::Room;
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::wait::{self, Patience};
-use crate::ingress::ig::{body, doc};
+use crate::ingress::ig::{body, doc, lists};
 use crate::substrate::http::{Api, problem};
 use crate::substrate::tasks;
 
@@ -38,11 +36,26 @@ pub fn api() -> Api<Arc<Ig>> {
         .post("/v1/events", post(events), doc::events())
         .get(
             "/v1/receipts/{run}/{class}/{event_id}",
-            get(receipt),
+            get(lists::receipt),
             doc::receipt(),
         )
-        .get("/v1/schemas", get(schemas), doc::schemas())
-        .get("/v1/schemas/{class}/{version}", get(schema), doc::schema())
+        .get("/v1/schemas", get(lists::schemas), doc::schemas())
+        .get(
+            "/v1/schemas/{class}/{version}",
+            get(lists::schema),
+            doc::schema(),
+        )
+        .get("/v1/receipts/{run}", get(lists::receipts), doc::receipts())
+        .get(
+            "/v1/quarantine/{run}",
+            get(lists::quarantine),
+            doc::quarantine(),
+        )
+        .get(
+            "/v1/quarantine/{run}/{quarantine_id}",
+            get(lists::quarantined),
+            doc::quarantined(),
+        )
 }
 
 async fn events(
@@ -245,71 +258,15 @@ async fn discard(chunks: &mut BodyDataStream, bytes_max: usize) {
     }
 }
 
-async fn receipt(
-    State(ig): State<Arc<Ig>>,
-    Path((run, class, event_id)): Path<(String, String, String)>,
-) -> Response {
-    let named = || {
-        Some((
-            FromStr::from_str(&run).ok()?,
-            FromStr::from_str(&class).ok()?,
-            FromStr::from_str(&event_id).ok()?,
-        ))
-    };
-    let Some((run, class, event_id)) = named() else {
-        let detail = "the path is not /v1/receipts/{run}/{class}/{event_id}";
-        return *refuse(404, Code::NotFound, detail.to_owned());
-    };
-    match ig.find_receipt(run, class, event_id).await {
-        Ok(Some(verdict)) => match verdict.receipt {
-            Some(receipt) => json(StatusCode::OK, &receipt, VERDICT_BYTES),
-            None => json(StatusCode::ACCEPTED, &verdict, VERDICT_BYTES),
-        },
-        Ok(None) => *refuse(404, Code::NotFound, "no such event was admitted".to_owned()),
-        Err(error) => *failed(&ig, &error),
-    }
-}
-
-async fn schemas(State(ig): State<Arc<Ig>>) -> Response {
-    let schemas = ig.schemas.versions().map(|(event_class, schema_version)| {
-        let path = format!("/v1/schemas/{event_class}/{schema_version}");
-        PayloadSchema {
-            event_class,
-            schema_version,
-            path,
-        }
-    });
-    let answer = PayloadSchemas {
-        schemas: schemas.collect(),
-    };
-    json(StatusCode::OK, &answer, 1_024)
-}
-
-async fn schema(
-    State(ig): State<Arc<Ig>>,
-    Path((class, version)): Path<(String, String)>,
-) -> Response {
-    let named = || Some((class.parse().ok()?, version.parse().ok()?));
-    let document = named().and_then(|(class, version)| ig.schemas.document(class, version));
-    match document {
-        Some(document) => json(StatusCode::OK, document, 8_192),
-        None => *refuse(
-            404,
-            Code::NotFound,
-            "no such class and version; GET /v1/schemas lists them".to_owned(),
-        ),
-    }
-}
-
 /// `size` is about how long the body gets: growing it step by step would copy it several times.
-fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Response {
+pub(super) fn json(status: StatusCode, answer: &impl serde::Serialize, size: usize) -> Response {
     let mut body = Vec::with_capacity(size);
     serde_json::to_writer(&mut body, answer).expect("an answer is plain JSON");
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, body).into_response()
 }
 
-fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
+pub(super) fn refuse(status: u16, code: Code, detail: String) -> Box<Response> {
     Box::new(problem(status, code, detail))
 }
 
@@ -344,7 +301,7 @@ fn retry_after(ig: &Ig, mut response: Box<Response>, wait: Duration) -> Box<Resp
     response
 }
 
-fn failed(ig: &Ig, error: &Error) -> Box<Response> {
+pub(super) fn failed(ig: &Ig, error: &Error) -> Box<Response> {
     tracing::warn!(error = %error.chain(), "a request could not be answered");
     let detail = "the gate could not answer; what it took is safe".to_owned();
     retry_after(ig, refuse(503, error.code(), detail), Duration::ZERO)

@@ -5,6 +5,7 @@
 //! **Invariant:** one payload per (run, class, event id) is ever admitted; another is an anomaly (L3).
 //! **Invariant:** no card number in clear leaves the memory of a request.
 
+mod backfill;
 mod batch;
 mod body;
 mod doc;
@@ -12,6 +13,9 @@ mod encoding;
 mod error;
 mod http;
 mod item;
+mod listing;
+mod lists;
+mod lookup;
 mod pipeline;
 mod publish;
 mod quarantine;
@@ -23,6 +27,7 @@ mod requeue;
 mod resolver;
 mod role;
 mod runs;
+mod segments;
 mod settled;
 mod store;
 mod terminal;
@@ -30,8 +35,13 @@ mod tokenise;
 mod validate;
 mod wait;
 
+pub use backfill::Backfilled;
 pub use error::Error;
 pub use http::api;
-pub use quarantine::{Quarantined, quarantine_list, quarantine_show};
-pub use requeue::{Requeued, never_requeued, requeued, requeues};
+pub use listing::{PAGE_MAX, Place, ReceiptPage, Wanted};
+pub use lookup::{Named, receipt_list, receipt_show};
+pub use quarantine::{
+    QuarantinePage, QuarantinePlace, Quarantined, quarantine_list, quarantine_show,
+};
+pub use requeue::{Requeued, Try, never_requeued, requeued, requeues};
 pub use role::{Ig, Options};

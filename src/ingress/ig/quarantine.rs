@@ -2,12 +2,14 @@
 //! And what an operator may ask: list, show.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::contracts::code::Code;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, ParseError};
 use crate::domain::ids::{EventId, PlatformRunId};
 use crate::domain::time::Time;
 use crate::ingress::ig::batch::{Batch, Decision};
@@ -33,7 +35,7 @@ struct Line {
 }
 
 /// A quarantined event as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Quarantined {
     pub quarantine_id: Digest,
     pub batch_id: i64,
@@ -46,6 +48,48 @@ pub struct Quarantined {
     pub detail: String,
     pub object_key: String,
     pub quarantined_at: Time,
+}
+
+/// A page of quarantined events, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct QuarantinePage {
+    pub results: Vec<Quarantined>,
+    /// What to ask after for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Where a page ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuarantinePlace {
+    at: Time,
+    batch_id: i64,
+    item: i32,
+}
+
+impl fmt::Display for QuarantinePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.at.micros(), self.batch_id, self.item)
+    }
+}
+
+impl FromStr for QuarantinePlace {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<QuarantinePlace, ParseError> {
+        let read = || {
+            let mut parts = text.splitn(3, '.');
+            let at = Time::from_micros(parts.next()?.parse().ok()?);
+            let (batch_id, item) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            Some(QuarantinePlace { at, batch_id, item })
+        };
+        // Read in one spelling only.
+        let place = read().filter(|it| it.to_string() == text);
+        place.ok_or_else(|| ParseError {
+            found: text.chars().take(80).collect(),
+            expected: "what a page gave as `next`",
+        })
+    }
 }
 
 /// Writes the payloads of what `decisions` quarantine and `kept` has not, one object a run.
@@ -109,20 +153,42 @@ pub(super) async fn put(objects: &dyn Objects, key: &ObjectKey, body: Bytes) -> 
     }
 }
 
-/// The newest quarantined events of a run, of one code or of all.
+/// A page of the quarantined events of a run, of one code or of all, the newest first.
 ///
 /// # Errors
-/// Those of the database.
+/// Those of the database; [`Error::Evidence`] for a row that cannot be read.
 pub async fn quarantine_list(
     client: &Client,
     run: PlatformRunId,
     code: Option<Code>,
-    limit: i64,
-) -> Result<Vec<Quarantined>, Error> {
+    after: Option<QuarantinePlace>,
+    limit: usize,
+) -> Result<QuarantinePage, Error> {
     let code = code.map(Code::as_str);
+    let (at, batch_id) = (after.map(|it| it.at), after.map(|it| it.batch_id));
+    let item = after.map(|it| it.item);
+    // One more, so that the last page is known as such.
+    let limit_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let statement = client.prepare_cached(LIST).await?;
-    let rows = client.query(&statement, &[&run, &code, &limit]).await?;
-    rows.iter().map(read).collect()
+    let rows = client
+        .query(
+            &statement,
+            &[&run, &code, &limit_more, &at, &batch_id, &item],
+        )
+        .await?;
+    let mut results = rows.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    let has_more = results.len() > limit;
+    results.truncate(limit);
+    let place = |it: &Quarantined| QuarantinePlace {
+        at: it.quarantined_at,
+        batch_id: it.batch_id,
+        item: it.item,
+    };
+    let last = results.last().map(|it| place(it).to_string());
+    Ok(QuarantinePage {
+        next: last.filter(|_| has_more),
+        results,
+    })
 }
 
 /// One quarantined event with its envelope from the object; `None` if there is none of this id.

@@ -1,5 +1,6 @@
 //! Receipts as segments, off the hot path: objects of many receipts, one a run and range of
-//! batches. The manifest row commits with the worker's position (L4); what fails is repeated.
+//! batches. The manifest row commits with the worker's position (L4); what fails is repeated, and what a
+//! dead gate left is written by another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::contracts::groups;
@@ -19,16 +21,21 @@ use crate::ingress::ig::quarantine::{object_key, put};
 use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::settled;
 use crate::runtime::lease::{self, Lease, LeaseKey, Settled};
-use crate::substrate::db::{Client, Day};
+use crate::substrate::db::{Client, Day, Transaction};
+use crate::substrate::objects::ObjectKey;
 
 const LIST_BATCHES: &str = include_str!("sql/list_batches.sql");
 const INSERT_SEGMENT: &str = include_str!("sql/insert_segment.sql");
+const READ_LAST: &str = include_str!("sql/read_last_segment.sql");
+const LIST_DEAD: &str = include_str!("sql/list_dead_receipts.sql");
 const INSERT_WRITE_FAILED: &str = include_str!("sql/insert_write_failed.sql");
 
 /// The position before the first batch; then it is the last batch written.
 const START: &str = "0/0";
 /// Batches looked at together; more follow in the next turn.
 const LIST_MAX: i64 = 512;
+/// How often the receipts of dead gates are looked for.
+const DEAD_EVERY: Duration = Duration::from_secs(2);
 
 /// Receipts that wait to be written, and who wants them written now.
 #[derive(Default)]
@@ -63,6 +70,7 @@ impl Ig {
 pub(super) async fn run(ig: Arc<Ig>, finished: CancellationToken) {
     let idle = Duration::from_millis(ig.options.segment_idle_ms);
     let mut lease = None;
+    let mut dead_looked = Instant::now();
     loop {
         let is_last = finished.is_cancelled();
         let is_idle = tokio::select! {
@@ -73,11 +81,18 @@ pub(super) async fn run(ig: Arc<Ig>, finished: CancellationToken) {
         let asked = ig.receipts.asked.load(Ordering::SeqCst);
         let is_asked = asked > *ig.receipts.done.borrow();
         ig.receipts.n_receipts.store(0, Ordering::Relaxed);
-        match turn(&ig, &mut lease, is_idle || is_asked || is_last).await {
+        let gate_id = &ig.options.gate_id;
+        match turn(&ig, gate_id, &mut lease, is_idle || is_asked || is_last).await {
             Ok(()) => {
                 ig.receipts.done.send_replace(asked);
                 if is_last {
                     break;
+                }
+                if dead_looked.elapsed() >= DEAD_EVERY {
+                    dead_looked = Instant::now();
+                    if let Err(error) = write_of_dead_gates(&ig).await {
+                        tracing::warn!(error = %error.chain(), "receipts of a dead gate are not written; trying again");
+                    }
                 }
             }
             Err(error) => {
@@ -101,29 +116,79 @@ pub(super) async fn run(ig: Arc<Ig>, finished: CancellationToken) {
 }
 
 /// Writes what is enough for segments; with `all` also what is less.
-async fn turn(ig: &Ig, held: &mut Option<Lease>, all: bool) -> Result<(), Error> {
-    let client = ig.ground.db.get().await?;
+async fn turn(ig: &Ig, gate_id: &str, held: &mut Option<Lease>, all: bool) -> Result<(), Error> {
     let lease = match held.take() {
         Some(lease) => {
-            lease.renew(&client, None).await?;
+            lease.renew(&ig.ground.db.get().await?, None).await?;
             lease
         }
-        None => {
-            let key = LeaseKey::new(groups::RECEIPTS, ig.options.gate_id.clone());
-            let taken = key.take(&client, &ig.ground.holder, START).await?;
-            taken.ok_or(Error::NotHolder)?
-        }
+        None => take(ig, gate_id).await?,
     };
-    drop(client);
     let lease = held.insert(lease);
     loop {
-        let range = next_range(ig, &lease.position, all).await?;
+        let range = next_range(ig, gate_id, &lease.position, all).await?;
         let Some(range) = range else { return Ok(()) };
-        if let Err(error) = write(ig, lease, &range).await {
-            failed(ig, &range, &error).await;
+        if let Err(error) = write(ig, gate_id, lease, &range).await {
+            failed(ig, gate_id, &range, &error).await;
             return Err(error);
         }
     }
+}
+
+/// The lease of a gate's receipts. Where its position is lost, the manifest says what is written.
+async fn take(ig: &Ig, gate_id: &str) -> Result<Lease, Error> {
+    let mut client = ig.ground.db.get().await?;
+    let key = LeaseKey::new(groups::RECEIPTS, gate_id);
+    let taken = key.take(&client, &ig.ground.holder, START).await?;
+    let mut lease = taken.ok_or(Error::NotHolder)?;
+    if lease.position == START
+        && let Some(row) = client.query_opt(READ_LAST, &[&gate_id]).await?
+    {
+        let (day, last): (Day, i64) = (row.get(0), row.get(1));
+        let to = format!("{}/{last}", day.0);
+        let tx = client.transaction().await?;
+        lease.advance(&tx, &to, None).await?;
+        tx.commit().await?;
+        lease.moved(to);
+    }
+    Ok(lease)
+}
+
+/// Writes what gates that are gone left: their batches were resolved, their receipts are nobody else's.
+pub(super) async fn write_of_dead_gates(ig: &Ig) -> Result<(), Error> {
+    let client = ig.ground.db.get().await?;
+    let dead = client.query(LIST_DEAD, &[&ig.options.gate_id]).await?;
+    drop(client);
+    for row in &dead {
+        let gate_id: &str = row.get(0);
+        let mut lease = None;
+        let written = turn(ig, gate_id, &mut lease, true).await;
+        if let Some(lease) = lease {
+            lease.release(&ig.ground.db.get().await?).await?;
+        }
+        match written {
+            // Another process was faster.
+            Ok(()) | Err(Error::NotHolder) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What the worker of a gate has passed, where it ever began.
+pub(super) async fn passed(client: &Client, gate_id: &str) -> Result<Option<(Day, i64)>, Error> {
+    let key = LeaseKey::new(groups::RECEIPTS, gate_id);
+    let read = key.read(client).await?;
+    read.map(|(_, position)| parse_position(&position))
+        .transpose()
+}
+
+fn parse_position(position: &str) -> Result<(Day, i64), Error> {
+    let read = || {
+        let (day, batch_id) = position.split_once('/')?;
+        Some((Day(day.parse().ok()?), batch_id.parse().ok()?))
+    };
+    read().ok_or_else(|| Error::evidence("position of receipts", position))
 }
 
 /// Batches of one day whose receipts come next.
@@ -144,18 +209,17 @@ impl Range {
     }
 }
 
-async fn next_range(ig: &Ig, position: &str, all: bool) -> Result<Option<Range>, Error> {
-    let unread = || Error::evidence("position of receipts", position);
-    let (day, batch_id) = position.split_once('/').ok_or_else(unread)?;
-    let day = Day(day.parse().map_err(|_| unread())?);
-    let batch_id: i64 = batch_id.parse().map_err(|_| unread())?;
+async fn next_range(
+    ig: &Ig,
+    gate_id: &str,
+    position: &str,
+    all: bool,
+) -> Result<Option<Range>, Error> {
+    let (day, batch_id) = parse_position(position)?;
     let client = ig.ground.db.get().await?;
     let statement = client.prepare_cached(LIST_BATCHES).await?;
     let rows = client
-        .query(
-            &statement,
-            &[&ig.options.gate_id, &day, &batch_id, &LIST_MAX],
-        )
+        .query(&statement, &[&gate_id, &day, &batch_id, &LIST_MAX])
         .await?;
     let enough = i64::try_from(ig.options.segment_receipts_min).unwrap_or(i64::MAX);
     let mut range: Option<Range> = None;
@@ -184,55 +248,107 @@ struct Segment {
     body: Vec<u8>,
 }
 
-async fn write(ig: &Ig, lease: &mut Lease, range: &Range) -> Result<(), Error> {
+/// A segment whose object is durable.
+pub(super) struct Made {
+    run: PlatformRunId,
+    n_receipts: i32,
+    key: ObjectKey,
+    hash: Digest,
+}
+
+/// Makes the segments of some batches of a gate and day, of one run or of all; puts their objects.
+pub(super) async fn make(
+    ig: &Ig,
+    gate_id: &str,
+    (day, batches): (Day, &[i64]),
+    n_receipts: usize,
+    of_run: Option<PlatformRunId>,
+) -> Result<Vec<Made>, Error> {
     let mut segments: BTreeMap<PlatformRunId, Segment> = BTreeMap::new();
     let client = ig.ground.db.get().await?;
-    let n_receipts = usize::try_from(range.n_receipts).unwrap_or_default();
-    for batch_id in &range.batches {
+    for batch_id in batches {
         collect(
             ig,
             &client,
-            (range.day, *batch_id),
+            (day, *batch_id),
             &mut segments,
             n_receipts,
+            of_run,
         )
         .await?;
     }
     drop(client);
-    let gate_id = &ig.options.gate_id;
-    let mut rows = Vec::with_capacity(segments.len());
+    let (first, last) = (batches.first().unwrap_or(&0), batches.last().unwrap_or(&0));
+    let mut made = Vec::with_capacity(segments.len());
     for (run, segment) in segments {
         let hash = Digest::of_bytes(&segment.body);
-        let (day, first, last) = (range.day, range.first(), range.last());
         let key = object_key(&format!(
             "{run}/ig/receipts/{day}/{gate_id}-{first}-{last}-{hash}.ndjson"
         ))?;
         put(ig.ground.objects.as_ref(), &key, segment.body.into()).await?;
-        rows.push((run, segment.n_receipts, key, hash));
+        let n_receipts = segment.n_receipts;
+        made.push(Made {
+            run,
+            n_receipts,
+            key,
+            hash,
+        });
     }
-    let to = format!("{}/{}", range.day.0, range.last());
-    let mut client = ig.ground.db.get().await?;
-    ig.partitions.ensure(&client, range.day).await?;
-    let tx = client.transaction().await?;
+    Ok(made)
+}
+
+/// Appends the manifest rows of segments over one range of batches.
+pub(super) async fn append(
+    ig: &Ig,
+    tx: &Transaction<'_>,
+    gate_id: &str,
+    (day, first, last): (Day, i64, i64),
+    made: &[Made],
+) -> Result<(), Error> {
     let now = ig.ground.clock.now();
-    for (run, n_receipts, key, hash) in &rows {
-        let (first, last) = (range.first(), range.last());
+    for it in made {
+        let (run, key) = (&it.run, it.key.as_str());
         tx.execute(
             INSERT_SEGMENT,
             &[
-                &range.day,
+                &day,
                 run,
-                gate_id,
+                &gate_id,
                 &first,
                 &last,
-                n_receipts,
-                &key.as_str(),
-                hash,
+                &it.n_receipts,
+                &key,
+                &it.hash,
                 &now,
             ],
         )
         .await?;
     }
+    Ok(())
+}
+
+/// Counts segments that are in.
+pub(super) async fn count_written(ig: &Ig, made: Vec<Made>) {
+    for it in made {
+        count(ig, it.run, Counter::ReceiptsWritten, it.n_receipts).await;
+    }
+}
+
+async fn write(ig: &Ig, gate_id: &str, lease: &mut Lease, range: &Range) -> Result<(), Error> {
+    let n_receipts = usize::try_from(range.n_receipts).unwrap_or_default();
+    let made = make(ig, gate_id, (range.day, &range.batches), n_receipts, None).await?;
+    let to = format!("{}/{}", range.day.0, range.last());
+    let mut client = ig.ground.db.get().await?;
+    ig.partitions.ensure(&client, range.day).await?;
+    let tx = client.transaction().await?;
+    append(
+        ig,
+        &tx,
+        gate_id,
+        (range.day, range.first(), range.last()),
+        &made,
+    )
+    .await?;
     lease.advance(&tx, &to, None).await?;
     if let Err(error) = tx.commit().await.map_err(crate::substrate::db::Error::from) {
         if !error.outcome_unknown() {
@@ -244,9 +360,7 @@ async fn write(ig: &Ig, lease: &mut Lease, range: &Range) -> Result<(), Error> {
         }
     }
     lease.moved(to);
-    for (run, n_receipts, _, _) in rows {
-        count(ig, run, Counter::ReceiptsWritten, n_receipts).await;
-    }
+    count_written(ig, made).await;
     Ok(())
 }
 
@@ -257,6 +371,7 @@ async fn collect(
     (day, batch_id): (Day, i64),
     segments: &mut BTreeMap<PlatformRunId, Segment>,
     n_receipts: usize,
+    of_run: Option<PlatformRunId>,
 ) -> Result<(), Error> {
     let settled = match ig.batches.recent(batch_id) {
         Some(settled) => settled,
@@ -269,7 +384,10 @@ async fn collect(
         Some(events) => events.clone(),
         None => Arc::new(settled::read_events(client, day, batch_id).await?),
     };
-    for event in events.iter() {
+    let wanted = events
+        .iter()
+        .filter(|it| of_run.is_none_or(|run| run == it.run));
+    for event in wanted {
         let receipt = settled.receipt(event)?;
         let segment = segments.entry(event.run).or_default();
         if segment.body.is_empty() {
@@ -284,7 +402,7 @@ async fn collect(
 }
 
 /// A failure is an appended transition; that it cannot be appended either is only logged.
-async fn failed(ig: &Ig, range: &Range, error: &Error) {
+async fn failed(ig: &Ig, gate_id: &str, range: &Range, error: &Error) {
     let appended = async {
         let client = ig.ground.db.get().await?;
         let (first, last) = (range.first(), range.last());
@@ -293,7 +411,7 @@ async fn failed(ig: &Ig, range: &Range, error: &Error) {
         client
             .execute(
                 INSERT_WRITE_FAILED,
-                &[&range.day, &ig.options.gate_id, &first, &last, &cause, &now],
+                &[&range.day, &gate_id, &first, &last, &cause, &now],
             )
             .await?;
         let mut runs = BTreeMap::new();

@@ -15,7 +15,6 @@ use crate::contracts::envelope::Envelope;
 use crate::contracts::verdict::Verdict;
 use crate::domain::digest::{Digest, Tagged};
 use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
-use crate::domain::keys::EventKey;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{EventClass, IngestResult};
 use crate::ingress::ig::batch::{Decision, Fitness, Place, Received};
@@ -330,42 +329,6 @@ impl Ig {
             receipt,
             decision: None,
         })
-    }
-
-    /// The receipt of an admitted event by its name; `None` if it was never admitted, or so long
-    /// ago that its dedupe row is pruned.
-    pub(super) async fn find_receipt(
-        &self,
-        run: PlatformRunId,
-        class: EventClass,
-        event_id: EventId,
-    ) -> Result<Option<Verdict>, Error> {
-        let Some(run) = self.runs.find(&self.ground, run).await? else {
-            return Ok(None);
-        };
-        let key = EventKey {
-            platform_run_id: run.id,
-            event_class: class,
-            event_id: event_id.clone(),
-        };
-        let key = key.digest();
-        let client = self.ground.db.get().await?;
-        let known = crate::ingress::ig::store::known(&client, &[key]).await?;
-        drop(client);
-        let Some(known) = known.get(&key) else {
-            return Ok(None);
-        };
-        let event = Admitted {
-            item: known.place.item,
-            run: run.id,
-            tenant: run.pins().tenant_id.clone(),
-            class,
-            event_id,
-            payload_hash: known.payload_hash,
-        };
-        let now = Instant::now();
-        let verdict = self.receipt(IngestResult::Admitted, known.place, &event, now);
-        verdict.await.map(Some)
     }
 }
 

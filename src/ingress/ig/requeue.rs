@@ -1,6 +1,7 @@
 //! A quarantined event is submitted again once its cause is gone: which may be, and what came of
 //! each try. The gate judges the kept payload as it judges any other; nothing is overwritten (L1).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::contracts::code::Code;
@@ -19,7 +20,7 @@ const LIST: &str = include_str!("sql/list_requeued.sql");
 const TABLES: &[&str] = &["ig.quarantine_requeued"];
 
 /// One try.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Requeued {
     pub requeued_at: Time,
     pub result: IngestResult,
@@ -28,6 +29,16 @@ pub struct Requeued {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     pub actor_id: String,
+    /// Why the actor thought that its cause is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A try that was made: why, and what the gate said.
+#[derive(Debug, Clone, Copy)]
+pub struct Try<'a> {
+    pub reason: &'a str,
+    pub verdict: &'a Verdict,
 }
 
 /// Why an event quarantined with this code is never submitted again; `None` where it may be.
@@ -51,7 +62,7 @@ pub fn never_requeued(code: Code) -> Option<&'static str> {
 pub async fn requeued(
     ground: &Ground,
     quarantined: &Quarantined,
-    verdict: &Verdict,
+    Try { reason, verdict }: Try<'_>,
 ) -> Result<(), Error> {
     let now = ground.clock.now();
     let client = ground.db.get().await?;
@@ -71,6 +82,7 @@ pub async fn requeued(
                 &ground.actor.actor_id.as_str(),
                 &ground.actor.source_type.as_str(),
                 &ground.stamps.service_release_id,
+                &reason,
             ],
         )
         .await?;
@@ -96,5 +108,6 @@ fn read(row: &Row) -> Result<Requeued, Error> {
         code: code.map(str::parse).transpose().map_err(refused)?,
         detail: row.get(3),
         actor_id: row.get(4),
+        reason: row.get(5),
     })
 }

@@ -21,8 +21,9 @@ const READ_END: &str = include_str!("sql/read_run_end.sql");
 
 /// An end is noticed, and a new run found, at most this much later.
 const STALE_AFTER: Duration = Duration::from_secs(1);
-/// Names that are no runs are forgotten beyond this many: they are the sender's to invent.
-const UNKNOWN_MAX: usize = 4_096;
+/// Beyond this many, names that are no runs (they are the sender's to invent) and runs that have ended are
+/// forgotten: who asks for one again is answered from the rows.
+const KNOWN_MAX: usize = 4_096;
 
 /// A known run.
 #[derive(Debug)]
@@ -75,8 +76,8 @@ impl Runs {
             _ => read(ground, id).await?.map(Arc::new),
         };
         let mut known = self.lock();
-        if run.is_none() && known.len() >= UNKNOWN_MAX {
-            known.retain(|_, it| it.run.is_some());
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, it| it.run.as_ref().is_some_and(|run| !run.rules.is_closed));
         }
         let looked_at = Instant::now();
         known.insert(

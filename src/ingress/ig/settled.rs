@@ -22,6 +22,7 @@ use crate::runtime::ground::Ground;
 use crate::substrate::db::{Client, Day, Row};
 
 const READ_SETTLED: &str = include_str!("sql/read_settled.sql");
+const READ_MANY: &str = include_str!("sql/read_settled_many.sql");
 const READ_EVENTS: &str = include_str!("sql/read_events.sql");
 
 /// How often another gate's open batch is looked at.
@@ -111,6 +112,21 @@ pub(super) async fn read(
     let statement = client.prepare_cached(READ_SETTLED).await?;
     let row = client.query_opt(&statement, &[&day, &batch_id]).await?;
     row.map(|row| settled(batch_id, &row)).transpose()
+}
+
+/// Of several batches those that have their terminal row.
+pub(super) async fn read_many(
+    client: &Client,
+    day: Day,
+    batches: &[i64],
+) -> Result<BTreeMap<i64, Settled>, Error> {
+    let statement = client.prepare_cached(READ_MANY).await?;
+    let rows = client.query(&statement, &[&day, &batches]).await?;
+    let read = |row: &Row| {
+        let batch_id = row.get(8);
+        Ok((batch_id, settled(batch_id, row)?))
+    };
+    rows.iter().map(read).collect()
 }
 
 fn settled(batch_id: i64, row: &Row) -> Result<Settled, Error> {

@@ -144,10 +144,13 @@ impl Decision {
     ) -> Result<(), Error> {
         let client = self.ground.db.get().await?;
         let statement = client.prepare_cached(LIST_RUNS).await?;
-        for row in client.query(&statement, &[]).await? {
+        let rows = client.query(&statement, &[]).await?;
+        let mut listed = BTreeSet::new();
+        for row in rows {
             let ready: Ready = serde_json::from_slice(row.get(0))
                 .map_err(|cause| db::Error::form("READY", &cause))?;
             let run = ready.pins.platform_run_id;
+            listed.insert(run);
             let known = tended.entry(run).or_insert_with(|| Tended {
                 is_over: Arc::default(),
                 is_working: false,
@@ -164,6 +167,8 @@ impl Decision {
                 workers.spawn(async move { (run, Box::pin(worker.work(stop)).await) });
             }
         }
+        // Closed runs are not thought of for ever.
+        tended.retain(|run, it| it.is_working || listed.contains(run));
         Ok(())
     }
 

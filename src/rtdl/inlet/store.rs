@@ -3,6 +3,7 @@
 use futures::future::try_join3;
 
 use crate::domain::digest::Digest;
+use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::ShardRef;
 use crate::domain::time::Time;
 use crate::rtdl::inlet::entry::Entry;
@@ -105,10 +106,11 @@ async fn insert_parts(
     let shards: Vec<&str> = offsets().map(|it| it.shard_id.0.as_str()).collect();
     let numbers: Vec<&str> = offsets().map(|it| it.sequence_number.as_str()).collect();
     let admitted: Vec<Time> = rows.iter().map(|it| it.admitted_at).collect();
+    let runs: Vec<PlatformRunId> = rows.iter().map(|it| it.pins.platform_run_id).collect();
     tx.execute(
         statement,
         &[
-            &frames, &part, &events, &hashes, &payloads, &shards, &numbers, &admitted,
+            &frames, &part, &events, &hashes, &payloads, &shards, &numbers, &admitted, &runs,
         ],
     )
     .await

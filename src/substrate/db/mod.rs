@@ -29,6 +29,8 @@ pub use types::Day;
 pub const OWNER: &str = "fraudplat_owner";
 /// The role that the application works as; it may do what migrations granted, no more (L1).
 pub const APP: &str = "fraudplat_app";
+/// The role that may drop days of evidence after proof, and besides what the application may.
+pub const MAINTENANCE: &str = "fraudplat_maintenance";
 
 /// Limits of one pool. Every one is enforced: by the pool, or by the server for its sessions.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct PoolOptions {
     pub statement_ms_max: u64,
     /// Below the lease, so that a stalled holder is rolled back before another takes over.
     pub idle_in_transaction_ms_max: u64,
+    /// Acts as this role, of which the endpoint's own must be a member.
+    pub acting_as: Option<&'static str>,
 }
 
 impl Default for PoolOptions {
@@ -55,6 +59,7 @@ impl Default for PoolOptions {
             statement_ms_max: 30_000,
             // Below the lease: what a paused holder had begun is rolled back before another takes over.
             idle_in_transaction_ms_max: 5_000,
+            acting_as: None,
         }
     }
 }
@@ -74,10 +79,13 @@ impl Db {
         // Every read follows a key, in the key's order. Of a table that has grown since its statistics
         // were taken the planner expects few rows, and would fetch and sort all that are left for each page;
         // and the price of a page out of order that it assumes is that of a turning disk.
+        let acting_as = options.acting_as.map(|role| format!("-c role={role}"));
         let session = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c jit=off \
-             -c enable_bitmapscan=off -c random_page_cost=1.1 -c timezone=UTC",
-            options.statement_ms_max, options.idle_in_transaction_ms_max
+             -c enable_bitmapscan=off -c random_page_cost=1.1 -c timezone=UTC {}",
+            options.statement_ms_max,
+            options.idle_in_transaction_ms_max,
+            acting_as.unwrap_or_default()
         );
         let connect = Duration::from_millis(options.connect_ms_max);
         let config = endpoint.config(&options.application_name, &session, connect);

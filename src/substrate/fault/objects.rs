@@ -96,6 +96,11 @@ impl<O: Objects> Objects for FaultyObjects<O> {
         .await
     }
 
+    async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
+        let what = (Operation::Remove, "the removal");
+        call(&self.plan, what, key.as_str(), self.inner.remove(key)).await
+    }
+
     async fn presign(&self, key: &ObjectKey, expires_in: Duration) -> Result<String, Error> {
         let what = (Operation::Presign, "the link");
         call(

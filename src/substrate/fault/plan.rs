@@ -18,6 +18,7 @@ pub enum Operation {
     Get,
     GetRange,
     List,
+    Remove,
     Presign,
 }
 

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::digest::Digest;
-use crate::substrate::objects::{Error, Listed, ObjectKey, Objects, Put};
+use crate::substrate::objects::{Error, Listed, ObjectKey, Objects, Put, check_removable};
 
 /// Where bodies are written before they have a name. A key cannot collide with it: see
 /// [`LocalObjects::open`].
@@ -185,7 +185,12 @@ impl Root {
                 self.open_dir(&key, prefix, after, &mut open)?;
                 continue;
             }
-            let size = fs::metadata(self.place.join(&key))?.len();
+            let size = match fs::metadata(self.place.join(&key)) {
+                Ok(found) => found.len(),
+                // Removed since its directory was read.
+                Err(error) if is_absence(&error) => continue,
+                Err(error) => return Err(error),
+            };
             let key = key.parse().map_err(io::Error::other)?;
             listed.push(Listed { key, size });
         }
@@ -332,6 +337,17 @@ impl Objects for LocalObjects {
         let (owned, after) = (prefix.to_owned(), after.map(ToString::to_string));
         let list = move |root: &Root| root.list(&owned, after.as_deref(), limit);
         self.blocking("the listing", prefix, list).await
+    }
+
+    /// Not synced: a removal that a crash undoes is asked for again.
+    async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
+        check_removable(key)?;
+        let at = key.clone();
+        let work = move |root: &Root| match fs::remove_file(root.path(&at)) {
+            Err(error) if !is_absence(&error) => Err(error),
+            _ => Ok(()),
+        };
+        self.blocking("the removal", key.as_str(), work).await
     }
 
     /// A `file://` URL: whoever may read the directory may read the object, and it does not

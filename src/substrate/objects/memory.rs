@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::digest::Digest;
-use crate::substrate::objects::{Error, Listed, ObjectKey, Objects, Put};
+use crate::substrate::objects::{Error, Listed, ObjectKey, Objects, Put, check_removable};
 
 #[derive(Debug, Default)]
 pub struct MemoryObjects(Mutex<BTreeMap<ObjectKey, Bytes>>);
@@ -84,6 +84,12 @@ impl Objects for MemoryObjects {
                 size: body.len() as u64,
             });
         Ok(listed.collect())
+    }
+
+    async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
+        check_removable(key)?;
+        self.kept().remove(key);
+        Ok(())
     }
 
     /// A link that nothing outside this process can follow.

@@ -74,6 +74,8 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("object `{key}` is evidence; it is not removed")]
+    Evidence { key: String },
     #[error("object `{key}` has {size} bytes; the range {start}..{end} lies outside")]
     Range {
         key: String,
@@ -81,6 +83,26 @@ pub enum Error {
         start: u64,
         end: u64,
     },
+}
+
+/// Where the objects stand that are no evidence, below a run.
+const REMOVABLE: &str = "/rtdl/snapshots/";
+
+/// What every store asks before it removes.
+///
+/// # Errors
+/// [`Error::Evidence`].
+fn check_removable(key: &ObjectKey) -> Result<(), Error> {
+    let below_run = key
+        .as_str()
+        .split_once('/')
+        .map_or("", |(run, _)| &key.as_str()[run.len()..]);
+    match below_run.starts_with(REMOVABLE) {
+        true => Ok(()),
+        false => Err(Error::Evidence {
+            key: key.to_string(),
+        }),
+    }
 }
 
 #[async_trait]
@@ -113,6 +135,13 @@ pub trait Objects: Send + Sync {
         after: Option<&ObjectKey>,
         limit: usize,
     ) -> Result<Vec<Listed>, Error>;
+
+    /// Removes a snapshot of memory, the only kind of object that is no evidence; nothing happens where
+    /// there is none. A reader that holds it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Evidence`] for any other key: nothing is removed (L1).
+    async fn remove(&self, key: &ObjectKey) -> Result<(), Error>;
 
     /// A link that reads the object without further rights until it expires.
     async fn presign(&self, key: &ObjectKey, expires_in: Duration) -> Result<String, Error>;

@@ -275,6 +275,10 @@ impl Objects for Full {
         self.under.list(prefix, after, limit).await
     }
 
+    async fn remove(&self, _: &ObjectKey) -> Result<(), objects::Error> {
+        unreachable!()
+    }
+
     async fn presign(
         &self,
         key: &ObjectKey,

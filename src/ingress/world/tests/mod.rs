@@ -82,6 +82,10 @@ impl Objects for Shelf {
         Ok(Vec::new())
     }
 
+    async fn remove(&self, _: &ObjectKey) -> Result<(), objects::Error> {
+        unreachable!()
+    }
+
     async fn presign(&self, key: &ObjectKey, _: Duration) -> Result<String, objects::Error> {
         Ok(key.to_string())
     }

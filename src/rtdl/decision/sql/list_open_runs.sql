@@ -4,4 +4,7 @@ SELECT run.ready,
                WHERE fact.platform_run_id = run.platform_run_id
                  AND fact.fact_type IN ('RUN_ENDED', 'RUN_CANCELLED')) AS is_over
 FROM governance.run AS run
+-- Maintenance found all of its traffic decided, long after its end.
+WHERE NOT EXISTS (SELECT FROM runtime.closed_run AS closed
+                  WHERE closed.platform_run_id = run.platform_run_id AND closed.drained_at IS NOT NULL)
 ORDER BY run.created_at, run.platform_run_id

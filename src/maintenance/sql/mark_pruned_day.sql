@@ -1,0 +1,1 @@
+INSERT INTO runtime.pruned_day (day, pruned_at) VALUES ($1, $2) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT parent, line FROM governance.ledger_rows($1, $2)

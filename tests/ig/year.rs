@@ -1,0 +1,597 @@
+//! A platform that runs for a year in minutes: the real gate, log, inlets, archive, decisions and maintenance
+//! on a clock that a test sets, with a small load a day. What is due leaves, the rest of the figures stay flat,
+//! nothing is admitted twice, and what has left is still answered for.
+//!
+//! `just storm year --size 365`; a shorter one runs with every `cargo test`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "its figures are what it is run for, and its size is the environment's"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fraudplat::contracts::groups::{ARCHIVE, CONTEXT_GROUPS};
+use fraudplat::contracts::ready::{PinnedObject, WorldFacts};
+use fraudplat::domain::digest::Digest;
+use fraudplat::domain::ids::ManifestFingerprint;
+use fraudplat::domain::keys::Pins;
+use fraudplat::domain::offset::{Position, ShardRef};
+use fraudplat::domain::time::{MICROS_PER_DAY, Time};
+use fraudplat::domain::vocabulary::{EventClass, FactType, Stream};
+use fraudplat::governance::facts;
+use fraudplat::ingress::ig::Options as GateOptions;
+use fraudplat::ingress::sr::{self, NewRun};
+use fraudplat::maintenance::{self, Asked, Outcome, Report};
+use fraudplat::reconcile::{self, Reconciled};
+use fraudplat::rtdl::archive::{self, Archive};
+use fraudplat::rtdl::inlet::{self, Inlet};
+use fraudplat::runtime::archive::Flush;
+use fraudplat::runtime::{lease, outbox};
+use fraudplat::substrate::bus::Bus;
+use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
+use fraudplat::substrate::db::{Db, MAINTENANCE, PoolOptions};
+use fraudplat::substrate::tasks::Tasks;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::gate::{Gate, Lab, decider, lab_at, live_run, until, words};
+
+pub(crate) const HORIZON_DAYS: u32 = 35;
+const EVIDENCE_DAYS: u32 = 45;
+const GRACE_DAYS: u32 = 7;
+/// Every so often a world of three days begins.
+const WORLD_EVERY: i64 = 10;
+
+/// A platform whose clock the test sets.
+pub(crate) struct Platform {
+    pub(crate) lab: Lab,
+    pub(crate) clock: SetClock,
+    pub(crate) gate: Gate,
+    pub(crate) identity: Db,
+    flush: Flush,
+    tasks: Tasks,
+    first: Time,
+    /// Distinct traffic events that were admitted.
+    n_traffic: i64,
+}
+
+/// The options under which maintenance is tested.
+pub(crate) fn options() -> maintenance::Options {
+    maintenance::Options {
+        evidence_days: EVIDENCE_DAYS,
+        dedupe_grace_days: GRACE_DAYS,
+        dedupe_horizon_days: HORIZON_DAYS,
+        interval: Duration::from_secs(3_600),
+        has_archive: true,
+    }
+}
+
+impl Platform {
+    /// Begins so many days ago: the database has a clock of its own, for which no day may lie ahead.
+    pub(crate) async fn begin(days_ago: i64) -> Platform {
+        let first = SystemClock.now().start_of_day();
+        let first = first.plus_micros(MICROS_PER_DAY / 2 - days_ago * MICROS_PER_DAY);
+        let clock = SetClock::at(first);
+        let lab = lab_at(
+            Arc::new(clock.clone()),
+            Some(Duration::from_secs(7 * 86_400)),
+        )
+        .await;
+        let gate = lab
+            .gate_with(GateOptions {
+                dedupe_horizon_days: HORIZON_DAYS,
+                ..GateOptions::default()
+            })
+            .await;
+        let pool = PoolOptions {
+            acting_as: Some(MAINTENANCE),
+            ..PoolOptions::default()
+        };
+        let identity = Db::open(&lab.db.owner_endpoint, &pool).unwrap();
+        let (flush, mut tasks) = (Flush::default(), Tasks::new(CancellationToken::new()));
+        let (db, bus) = (lab.ground.db.clone(), lab.ground.bus.clone());
+        tasks.spawn("outbox", outbox::relay(db, bus, tasks.stop_token()));
+        Inlet::create(inlet::Options::default(), &lab.ground).start(&mut tasks);
+        Archive::create(archive::Options::default(), &lab.ground, flush.clone()).start(&mut tasks);
+        decider(&lab.ground, 40).start(&mut tasks);
+        Platform {
+            lab,
+            clock,
+            gate,
+            identity,
+            flush,
+            tasks,
+            first,
+            n_traffic: 0,
+        }
+    }
+
+    /// Noon of a day, counted from 0.
+    pub(crate) fn noon(&self, day: i64) -> Time {
+        self.first.plus_micros(day * MICROS_PER_DAY)
+    }
+
+    pub(crate) async fn send(&mut self, events: &[Value]) -> Vec<String> {
+        let results = self.gate.send(events).await;
+        let admitted = results.iter().zip(events);
+        let is_new = |(verdict, event): (&Value, &Value)| {
+            verdict["result"] == "ADMITTED" && event["event_class"] == "traffic"
+        };
+        self.n_traffic += admitted.filter(|it| is_new(*it)).count() as i64;
+        words(&results)
+    }
+
+    /// The four events of each of some payments of a day.
+    pub(crate) fn payments(&self, run: &Pins, day: i64, n: i64) -> Vec<Value> {
+        let ts = self.noon(day);
+        (0..n)
+            .flat_map(|at| payment(run, &format!("d{day}p{at}"), day * 100 + at + 1, ts))
+            .collect()
+    }
+
+    /// Waits until everything that stands on the log has been passed by everyone.
+    pub(crate) async fn settle(&self) {
+        until(async || {
+            self.flush.ask();
+            self.is_settled().await
+        })
+        .await;
+        self.gate.ig.flush_receipts().await;
+    }
+
+    async fn is_settled(&self) -> bool {
+        let (ground, bus) = (&self.lab.ground, self.lab.bus.as_ref());
+        if outbox::waiting(&ground.db).await.unwrap() > 0 {
+            return false;
+        }
+        let leases = lease::list(&ground.db.get().await.unwrap()).await.unwrap();
+        for stream in Stream::ALL {
+            let context = CONTEXT_GROUPS.iter().filter(|(_, read)| read == stream);
+            let groups: Vec<&str> = context.map(|(group, _)| *group).chain([ARCHIVE]).collect();
+            for shard in bus.shards(*stream).await.unwrap() {
+                let tip = bus.tip(*stream, &shard.shard_id).await.unwrap();
+                let (stream, shard_id) = (*stream, shard.shard_id);
+                let scope = ShardRef { stream, shard_id }.to_string();
+                let reached = |group: &&str| {
+                    let of =
+                        |it: &&lease::LeaseRow| it.key.group == **group && it.key.scope == scope;
+                    let position = leases
+                        .iter()
+                        .find(of)
+                        .map(|it| it.position.parse().unwrap());
+                    position.unwrap_or(Position::Start).reaches(&tip)
+                };
+                if !groups.iter().all(reached) {
+                    return false;
+                }
+            }
+        }
+        self.lab
+            .number("SELECT count(*) FROM dla.decision", &[])
+            .await
+            == self.n_traffic
+    }
+
+    pub(crate) async fn maintain(&self) -> Report {
+        let stop = CancellationToken::new();
+        let asked = Asked {
+            wait: true,
+            ..Asked::default()
+        };
+        let ground = self.lab.ground.acting_as("svc:maintenance");
+        let options = options();
+        let pass = maintenance::run(&ground, &self.identity, &options, &asked, &stop);
+        pass.await.unwrap()
+    }
+
+    /// Ends a run, and returns when the gate knows.
+    pub(crate) async fn end(&mut self, run: &Pins) {
+        let ground = self.lab.ground.clone();
+        let id = run.platform_run_id;
+        let mut client = ground.db.get().await.unwrap();
+        let tx = client.transaction().await.unwrap();
+        let fact = ground.fact(FactType::RunEnded, &[&id.to_string()], Some(id));
+        facts::append(&tx, &[fact]).await.unwrap();
+        tx.commit().await.unwrap();
+        // The gate looks at most once a second; of a clock that leaps it must know before the next day.
+        let probe = payment(run, "probe", 1, Time::from_micros(0)).remove(0);
+        until(async || words(&self.gate.send([&probe]).await) == ["QUARANTINED RUN_CLOSED"]).await;
+    }
+
+    pub(crate) async fn reconcile(&self, run: &Pins) -> Result<Reconciled, reconcile::Error> {
+        let options = reconcile::Options {
+            wait: Duration::from_secs(60),
+            ..reconcile::Options::default()
+        };
+        reconcile::reconcile(&self.lab.ground, &run.platform_run_id, options, &|_, _| ()).await
+    }
+
+    pub(crate) async fn close(self) {
+        self.gate.drain().await;
+        self.tasks.stop_token().cancel();
+        self.tasks.join().await.unwrap();
+    }
+}
+
+/// The four events of one payment.
+pub(crate) fn payment(run: &Pins, id: &str, seq: i64, ts: Time) -> Vec<Value> {
+    let event = |class: EventClass| {
+        let payload = match class {
+            EventClass::ArrivalEvent => {
+                json!({"merchant_id": "m", "arrival_seq": seq, "kind": "payment"})
+            }
+            EventClass::ArrivalEntities => {
+                json!({"merchant_id": "m", "arrival_seq": seq, "customer_id": "c"})
+            }
+            EventClass::FlowAnchor => {
+                json!({"flow_id": format!("f-{id}"), "merchant_id": "m", "arrival_seq": seq})
+            }
+            EventClass::Traffic => json!({
+                "flow_id": format!("f-{id}"), "customer_id": "c", "merchant_id": "m",
+                "amount_minor": 100 + seq % 7, "currency": "EUR", "channel": "pos",
+            }),
+        };
+        json!({
+            "event_id": id, "event_class": class, "schema_version": 1, "ts_utc": ts.to_string(),
+            "platform_run_id": run.platform_run_id, "scenario_run_id": run.scenario_run_id,
+            "manifest_fingerprint": run.manifest_fingerprint, "producer": "test", "payload": payload,
+        })
+    };
+    EventClass::ALL.iter().map(|class| event(*class)).collect()
+}
+
+/// A world of some days, pinned at its first.
+pub(crate) async fn world_run(platform: &Platform, name: &str, first: Time, days: i64) -> Pins {
+    let nothing = PinnedObject {
+        key: "worlds/none".to_owned(),
+        digest: Digest::of_bytes(b""),
+        rows: 0,
+    };
+    let world = WorldFacts {
+        arrivals: Vec::new(),
+        truth: nothing,
+        arrivals_count: 0,
+        payments_count: 0,
+        first_ts: first,
+        last_ts: first.plus_micros(days * MICROS_PER_DAY),
+    };
+    let new = NewRun {
+        manifest_fingerprint: ManifestFingerprint::from_digest(Digest::of_bytes(name.as_bytes())),
+        name: name.to_owned(),
+        label: String::new(),
+        tenant_id: None,
+        semantic_digest: Digest::of_bytes(b"semantics"),
+        world: Some(world),
+    };
+    sr::create(&platform.lab.ground, &new)
+        .await
+        .unwrap()
+        .facts
+        .pins
+}
+
+/// What is measured every so often.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    day: i64,
+    /// Day partitions that retention may drop, and those that wait for a later release.
+    partitions: i64,
+    dla_partitions: i64,
+    dedupe: i64,
+    frames: i64,
+    manifest_rows: i64,
+    /// KiB of tables and indexes, without and of the decision log.
+    kib: i64,
+    dla_kib: i64,
+    snapshots: i64,
+    objects: i64,
+    objects_kib: i64,
+}
+
+impl Figures {
+    async fn take(platform: &Platform, day: i64) -> Figures {
+        let lab = &platform.lab;
+        let client = lab.client().await;
+        // What autovacuum does in a day of a real year.
+        client.batch_execute("VACUUM").await.unwrap();
+        drop(client);
+        let kib = "SELECT (coalesce(sum(pg_total_relation_size(c.oid)), 0) / 1024)::bigint FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND ";
+        let partitions = "SELECT count(*) FROM governance.retention_group g, governance.day_partitions(g.group_name) p
+            WHERE ";
+        let manifest = "SELECT (SELECT count(*) FROM ig.receipt_segment) + (SELECT count(*) FROM rtdl.archive_segment)";
+        let number = async |sql: &str| lab.number(sql, &[]).await;
+        let (mut objects, mut bytes, mut snapshots) = (0, 0, 0);
+        walk(
+            &lab.dir.path().join("objects/objects"),
+            &mut |path, size| {
+                objects += 1;
+                bytes += size;
+                snapshots += i64::from(path.to_string_lossy().contains("/rtdl/snapshots/"));
+            },
+        );
+        Figures {
+            day,
+            partitions: number(&format!("{partitions} g.group_name <> 'dla'")).await,
+            dla_partitions: number(&format!("{partitions} g.group_name = 'dla'")).await,
+            dedupe: number("SELECT count(*) FROM ig.dedupe").await,
+            frames: number("SELECT count(*) FROM rtdl.frame_part").await,
+            manifest_rows: number(manifest).await,
+            kib: number(&format!(
+                "{kib} n.nspname IN ('ig', 'rtdl', 'runtime', 'governance')"
+            ))
+            .await,
+            dla_kib: number(&format!("{kib} n.nspname = 'dla'")).await,
+            snapshots,
+            objects,
+            objects_kib: i64::try_from(bytes / 1024).unwrap(),
+        }
+    }
+
+    fn print(&self) {
+        println!(
+            "| {:>3} | {:>4} | {:>5} | {:>5} | {:>5} | {:>6} | {:>7} | {:>6} | {:>3} | {:>6} | {:>7} |",
+            self.day,
+            self.partitions,
+            self.dedupe,
+            self.frames,
+            self.snapshots,
+            self.kib,
+            self.manifest_rows,
+            self.dla_partitions,
+            self.dla_kib,
+            self.objects,
+            self.objects_kib
+        );
+    }
+}
+
+const HEAD: &str = "| day | partitions | dedupe rows | context rows | snapshots | KiB of tables | manifest rows | \
+                    decision log: partitions | KiB | objects | KiB of objects |\n|---|---|---|---|---|---|---|---|---|---|---|";
+
+fn walk(dir: &Path, seen: &mut impl FnMut(&Path, u64)) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => walk(&entry.path(), seen),
+            false => seen(&entry.path(), entry.metadata().unwrap().len()),
+        }
+    }
+}
+
+/// Days that a year has; fewer where only a test runs.
+fn size() -> i64 {
+    let size = std::env::var("FRAUDPLAT_STORM_SIZE").ok();
+    size.map_or(60, |it| it.parse().unwrap())
+}
+
+/// What a repeat is told, by its age in days: it is known for the horizon, the day that an event may be ahead
+/// and the grace, and until the pass of that day's evening. Then its time is out of range.
+fn expected_of_repeat(age: i64) -> &'static str {
+    match age <= i64::from(HORIZON_DAYS + 1 + GRACE_DAYS) + 1 {
+        true => "DUPLICATE",
+        false => "QUARANTINED TS_OUT_OF_RANGE",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn year() {
+    let days = size();
+    let mut platform = Platform::begin(days + 1).await;
+    let shop = live_run(&platform.lab.ground, "year").await;
+    let mut worlds: Vec<Pins> = Vec::new();
+    let mut series: Vec<Figures> = Vec::new();
+    let mut n_dropped = 0;
+    println!("{HEAD}");
+    for day in 0..days {
+        platform.clock.set(platform.noon(day));
+        let today = platform.payments(&shop, day, 2);
+        assert_eq!(platform.send(&today).await, vec!["ADMITTED"; 8]);
+        // Repeats of every age, and something that is no event of today.
+        for age in [1, 30, 35, 36, 44, 45, 50, 70] {
+            if age <= day {
+                let again = platform.payments(&shop, day - age, 2);
+                assert_eq!(
+                    platform.send(&again[3..4]).await,
+                    [expected_of_repeat(age)],
+                    "{day} {age}"
+                );
+            }
+        }
+        let of_world = day % WORLD_EVERY;
+        if of_world == 0 {
+            let first = platform.noon(day);
+            worlds.push(world_run(&platform, &format!("world {day}"), first, 3).await);
+        }
+        if of_world < 3 {
+            let world = worlds.last().unwrap().clone();
+            let events = platform.payments(&world, day, 2);
+            assert_eq!(platform.send(&events).await, vec!["ADMITTED"; 8]);
+        }
+        platform.settle().await;
+        if of_world == 2 {
+            let world = worlds.last().unwrap().clone();
+            platform.end(&world).await;
+            platform.settle().await;
+            check_balanced(&platform, &world).await;
+        }
+        platform
+            .lab
+            .bus
+            .inner()
+            .log()
+            .trim(platform.clock.now())
+            .await
+            .unwrap();
+        let report = platform.maintain().await;
+        n_dropped += report
+            .days
+            .iter()
+            .filter(|it| it.outcome == Outcome::Dropped)
+            .count();
+        check_kept(&report, day);
+        if day % 15 == 14 || day + 1 == days {
+            let figures = Figures::take(&platform, day + 1).await;
+            figures.print();
+            series.push(figures);
+        }
+    }
+    print_largest(&platform).await;
+    check_flat(&series);
+    assert_eq!(
+        n_dropped as i64,
+        2 * (days - i64::from(EVIDENCE_DAYS) - 1).max(0),
+        "days that left"
+    );
+    check_closed(&mut platform, &worlds, days).await;
+    check_receipts(&platform, &shop, days).await;
+    platform.close().await;
+}
+
+async fn check_balanced(platform: &Platform, world: &Pins) {
+    let found = platform.reconcile(world).await.unwrap().reconciliation;
+    let broken: Vec<_> = found.checks.iter().filter(|it| !it.balances()).collect();
+    assert!(found.balanced && found.checks.len() > 20, "{broken:?}");
+}
+
+/// Only the decision log is held back, and it says why.
+fn check_kept(report: &Report, day: i64) {
+    for it in report
+        .days
+        .iter()
+        .filter(|it| it.outcome != Outcome::Dropped)
+    {
+        assert_eq!(
+            (it.group.as_str(), it.code.as_deref()),
+            ("dla", Some("BLOCKED")),
+            "{day}: {it:?}"
+        );
+    }
+}
+
+/// Where the room goes, partitions counted with their tables.
+async fn print_largest(platform: &Platform) {
+    let sql = "SELECT n.nspname || '.' || regexp_replace(c.relname, '_[0-9]{8}$', ''), count(*),
+            (sum(pg_total_relation_size(c.oid)) / 1024)::bigint
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'r' AND n.nspname IN ('ig', 'rtdl', 'runtime', 'governance', 'dla')
+        GROUP BY 1 ORDER BY 3 DESC LIMIT 16";
+    for row in platform.lab.client().await.query(sql, &[]).await.unwrap() {
+        let (table, n, kib): (&str, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        println!("{table}: {n} relations, {kib} KiB");
+    }
+}
+
+/// From the day on which the first day has left, nothing that may leave grows.
+fn check_flat(series: &[Figures]) {
+    let full: Vec<&Figures> = series
+        .iter()
+        .filter(|it| it.day > i64::from(EVIDENCE_DAYS))
+        .collect();
+    let (Some(first), Some(last)) = (full.first(), full.last()) else {
+        panic!("a year is longer than its horizon");
+    };
+    // Evidence of 46 days in 11 tables that are made a day ahead, two of them manifests.
+    let most = 12 * (i64::from(EVIDENCE_DAYS) + 3);
+    for it in &full {
+        assert!(it.partitions <= most, "{it:?}");
+        // 8 events a day of the shop, 24 a world.
+        let live = 8 * (i64::from(HORIZON_DAYS + GRACE_DAYS) + 4);
+        assert!(it.dedupe <= live + 2 * 24, "{it:?}");
+        assert!(
+            it.frames <= 6 * (i64::from(HORIZON_DAYS) + 3) + 2 * 18,
+            "{it:?}"
+        );
+        assert!(it.snapshots <= 2 * 4, "{it:?}");
+    }
+    // What stays of a day are rows of manifest, proof and fact.
+    let per_day = (last.kib - first.kib) as f64 / (last.day - first.day).max(1) as f64;
+    println!("tables grow by {per_day:.1} KiB a day once the first day has left");
+    assert!(
+        last.day - first.day < 60 || per_day < 24.0,
+        "{first:?} {last:?}"
+    );
+}
+
+/// Of runs that have ended long ago nothing is admitted again, and reconciliation says what was dropped.
+async fn check_closed(platform: &mut Platform, worlds: &[Pins], days: i64) {
+    let before = platform
+        .lab
+        .number("SELECT sum(admitted)::bigint FROM ig.batch_count", &[])
+        .await;
+    let (first, _) = worlds.split_first().unwrap();
+    let events = platform.payments(first, 0, 2);
+    assert_eq!(
+        platform.send(&events).await,
+        vec!["QUARANTINED RUN_CLOSED"; 8]
+    );
+    let known = "SELECT count(*) FROM ig.dedupe WHERE platform_run_id = $1";
+    assert_eq!(
+        platform.lab.number(known, &[&first.platform_run_id]).await,
+        0
+    );
+    let after = platform
+        .lab
+        .number("SELECT sum(admitted)::bigint FROM ig.batch_count", &[])
+        .await;
+    assert_eq!(before, after);
+    let refused = platform.reconcile(first).await.unwrap_err();
+    let dropped = (days - i64::from(EVIDENCE_DAYS) - 1).min(3);
+    let words = format!(
+        "retention dropped {dropped} days of {}",
+        first.platform_run_id
+    );
+    assert!(refused.to_string().starts_with(&words), "{refused}");
+}
+
+/// Every event of the year has its receipt, once, in order, whether its day still stands or not.
+async fn check_receipts(platform: &Platform, shop: &Pins, days: i64) {
+    let run = shop.platform_run_id;
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut n_seen = 0;
+    let mut after = String::new();
+    let mut last = (String::new(), 0);
+    loop {
+        let page = platform
+            .gate
+            .get(&format!("/v1/receipts/{run}?limit=500{after}"))
+            .await;
+        assert_eq!(page.status, 200, "{page:?}");
+        for verdict in page.results() {
+            let receipt = &verdict["receipt"];
+            let at = (
+                receipt["admitted_at"].as_str().unwrap().to_owned(),
+                receipt["batch_id"].as_i64().unwrap(),
+            );
+            assert!(last <= at, "{last:?} {at:?}");
+            last = at;
+            n_seen += 1;
+            seen.insert(format!(
+                "{} {}",
+                receipt["event_class"], receipt["event_id"]
+            ));
+        }
+        match page.body["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(
+        (n_seen, seen.len()),
+        (8 * days, usize::try_from(8 * days).unwrap())
+    );
+    let old = platform
+        .gate
+        .get(&format!("/v1/receipts/{run}/traffic/d0p1"))
+        .await;
+    assert_eq!(
+        (old.status, &old.body["event_id"]),
+        (200, &json!("d0p1")),
+        "{old:?}"
+    );
+}
