@@ -19,6 +19,7 @@ pub mod groups;
 pub mod label_assertion;
 pub mod mapping;
 pub mod payload;
+pub mod permission;
 pub mod policy;
 pub mod problem;
 pub mod progress;

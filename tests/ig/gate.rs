@@ -136,7 +136,9 @@ impl Lab {
             url,
             tasks,
             server,
-            client: reqwest::Client::new(),
+            client: fraudplat::substrate::auth::client::builder()
+                .build()
+                .unwrap(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The commands: each takes what the call stands on and speaks through its output.
 
+mod auth;
 mod check;
 pub(crate) mod demo;
 mod describe;
@@ -8,7 +9,7 @@ mod dla;
 mod gov;
 mod ig;
 pub(crate) mod migrate;
-mod profiles;
+pub(crate) mod profiles;
 mod provision;
 mod reconcile;
 pub(crate) mod replay;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bench;
-use crate::app::cli::{Bench, Cli, Command, Dla, Sr};
+use crate::app::cli::{AuthCommand, Bench, Cli, Command, Dla, KeyCommand, Sr};
 use crate::app::output::Output;
 use crate::app::profile::{self, Profile};
 use crate::app::roles::Bells;
@@ -94,6 +95,9 @@ fn parse_run(text: &str) -> Result<PlatformRunId, Refusal> {
 pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Result<Option<u8>> {
     match &cli.command {
         Some(Command::Profile(command)) => profiles::run(&cli.profile, command, output).map(Some),
+        Some(Command::Auth(AuthCommand::Key(KeyCommand::Print { name }))) => {
+            auth::print(cli, name, output).map(Some)
+        }
         Some(Command::Policy(command)) => check::policy(command, output).map(Some),
         Some(Command::Bench(Bench::Features(asked))) => {
             bench::features::run(asked, output).map(Some)
@@ -155,6 +159,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
         Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,
+        Command::Auth(command) => auth::run(call, &command).await,
         Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::contracts::code::Code;
 use crate::contracts::envelope::Envelope;
+use crate::contracts::permission::Corridor;
 use crate::contracts::receipt::Receipt;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::ingress::ig::role::Options;
@@ -15,6 +16,7 @@ const EVENT: &str = "till:1";
 pub(super) fn events() -> Doc {
     let options = Options::default();
     Doc::new("events", "Send events; one verdict each, in order")
+        .through(Corridor::IgIngest)
         .about(
             "One event, an array of events, or one event a line. An answer never says more than what is durable; \
              a repeat of an event is answered with its first receipt. With `wait=decision` the verdict on each \
@@ -66,6 +68,7 @@ pub(super) fn events() -> Doc {
 
 pub(super) fn receipt() -> Doc {
     Doc::new("events", "The receipt of an admitted event")
+        .through(Corridor::IgIngest)
         .part("run", "platform_run_id", RUN)
         .part("class", "event_class", "traffic")
         .part("event_id", "The producer's id", EVENT)
