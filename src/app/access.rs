@@ -14,10 +14,10 @@ use axum::response::Response;
 use futures::StreamExt as _;
 
 use crate::contracts::code::Code;
-use crate::contracts::permission::Caller;
+use crate::contracts::permission::{Caller, Corridor, CredentialFault, CredentialKind, Unproven};
 use crate::governance::corridor::{Denied, Guard};
 use crate::substrate::auth::Authenticator;
-use crate::substrate::auth::tls::PeerNames;
+use crate::substrate::auth::tls::{PeerNames, Untrusted};
 use crate::substrate::http::{Access, Accesses, problem};
 
 /// What the door knows.
@@ -32,6 +32,17 @@ pub(crate) struct Door {
 /// The same routes behind the door.
 pub(crate) fn behind(door: Door, router: Router) -> Router {
     router.layer(from_fn_with_state(Arc::new(door), enter))
+}
+
+/// Counts and tells of a certificate that is not believed; its connection is gone by then.
+pub(crate) fn untrusted(guard: Guard) -> Untrusted {
+    let unproven = Unproven {
+        kind: CredentialKind::Certificate,
+        fault: CredentialFault::Untrusted,
+    };
+    Arc::new(move || {
+        guard.check(Err(unproven), Corridor::Port).ok();
+    })
 }
 
 async fn enter(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {

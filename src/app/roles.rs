@@ -25,7 +25,7 @@ use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 use crate::runtime::outbox;
-use crate::substrate::auth::tls::Tls;
+use crate::substrate::auth::tls::{Tls, Untrusted};
 use crate::substrate::tasks::Tasks;
 
 /// Where to listen.
@@ -186,7 +186,7 @@ async fn answer(
     listener: TcpListener,
     router: axum::Router,
     head_max: Duration,
-    tls: Option<Arc<Tls>>,
+    tls: Option<(Arc<Tls>, Untrusted)>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let handle = axum_server::Handle::<SocketAddr>::new();
@@ -198,7 +198,10 @@ async fn answer(
     let router = router.into_make_service();
     // Small answers must not wait for more (LIMITS: count hops): both set TCP_NODELAY.
     let mut served: Served = match tls {
-        Some(tls) => Box::pin(server.acceptor(tls.acceptor(head_max)).serve(router)),
+        Some((tls, untrusted)) => {
+            let acceptor = tls.acceptor(head_max, untrusted);
+            Box::pin(server.acceptor(acceptor).serve(router))
+        }
         None => Box::pin(server.acceptor(NoDelayAcceptor::new()).serve(router)),
     };
     tokio::select! {
@@ -249,12 +252,14 @@ impl Running {
         let head_max = Duration::from_millis(platform.profile.http.client_ms_max.get().into());
         let stopped = self.server.stop_token();
         let (db, ground) = (self.ground.db.clone(), self.ground.clone());
+        let untrusted = access::untrusted(guard.clone());
+        let under = opened.tls.clone().map(|tls| (tls, untrusted));
         self.server.spawn("denials", guard.run(db, stopped.clone()));
-        let (authenticator, tls) = (opened.authenticator, opened.tls.clone());
+        let (authenticator, tls) = (opened.authenticator, opened.tls);
         let watch = auth::watch(authenticator, tls, ground, stopped.clone());
         self.server.spawn("secrets", watch);
         self.server.spawn("http", async move {
-            let served = answer(listener, router, head_max, opened.tls, stopped);
+            let served = answer(listener, router, head_max, under, stopped);
             if let Err(error) = served.await {
                 tracing::error!(error = %error, "the HTTP server ended");
             }

@@ -31,6 +31,8 @@ vocabulary!(
         RunOperate = "RUN_OPERATE",
         /// Command lines for the owner of the data directory.
         Commands = "COMMANDS",
+        /// A connection whose client shows a certificate: one that proves nothing goes no further.
+        Port = "PORT",
     }
 );
 
@@ -79,6 +81,7 @@ impl Corridor {
             Corridor::RunRead => &[Wsp, Reconcile, Investigator, Auditor, Operator],
             Corridor::RunOperate => &[Wsp, Reconcile, Operator],
             Corridor::Commands => &[Owner],
+            Corridor::Port => CallerRole::ALL,
         }
     }
 
@@ -151,8 +154,11 @@ mod tests {
     #[test]
     fn every_corridor_admits_somebody_and_not_everybody() {
         for corridor in Corridor::ALL {
-            let n = corridor.roles().len();
-            assert!(n > 0 && n < CallerRole::ALL.len(), "{corridor}");
+            let (n, is_port) = (corridor.roles().len(), *corridor == Corridor::Port);
+            assert!(
+                n > 0 && (n == CallerRole::ALL.len()) == is_port,
+                "{corridor}"
+            );
             assert!(!corridor.admits(&BTreeSet::new()), "{corridor}");
         }
     }

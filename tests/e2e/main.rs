@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 mod auth;
+mod auth_managed;
 mod behind;
 mod bench;
 #[path = "../support/checks.rs"]

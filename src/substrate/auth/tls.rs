@@ -103,11 +103,15 @@ impl Tls {
         rotation
     }
 
-    /// Accepts connections; the names of a client's certificate go with each of its requests.
+    /// Accepts connections; the names of a client's certificate go with each of its requests. Of a
+    /// certificate that proves nothing `untrusted` is told.
     #[must_use]
-    pub fn acceptor(&self, handshake_max: Duration) -> PeerAcceptor {
+    pub fn acceptor(&self, handshake_max: Duration, untrusted: Untrusted) -> PeerAcceptor {
         let acceptor = RustlsAcceptor::new(self.config.clone()).handshake_timeout(handshake_max);
-        PeerAcceptor(acceptor.acceptor(NoDelayAcceptor::new()))
+        PeerAcceptor {
+            acceptor: acceptor.acceptor(NoDelayAcceptor::new()),
+            untrusted,
+        }
     }
 }
 
@@ -151,7 +155,13 @@ fn load(files: &[Vec<u8>]) -> Result<Loaded<Arc<ServerConfig>>, String> {
 
 /// See [`Tls::acceptor`].
 #[derive(Clone)]
-pub struct PeerAcceptor(RustlsAcceptor<NoDelayAcceptor>);
+pub struct PeerAcceptor {
+    acceptor: RustlsAcceptor<NoDelayAcceptor>,
+    untrusted: Untrusted,
+}
+
+/// Is told of each client whose certificate is not believed.
+pub type Untrusted = Arc<dyn Fn() + Send + Sync>;
 
 type Accepted<S> = <RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, S>>::Stream;
 type Served<S> = <RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, S>>::Service;
@@ -162,10 +172,14 @@ impl<S: Send + 'static> Accept<TcpStream, S> for PeerAcceptor {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let accepted = self.0.accept(stream, service);
+        let accepted = self.acceptor.accept(stream, service);
+        let untrusted = self.untrusted.clone();
         Box::pin(async move {
             let (stream, service) = accepted.await.inspect_err(|cause| {
-                tracing::debug!(error = %cause, "a handshake failed");
+                let by_rustls = cause.get_ref().and_then(|it| it.downcast_ref());
+                if let Some(rustls::Error::InvalidCertificate(_)) = by_rustls {
+                    untrusted();
+                }
             })?;
             let shown = stream.get_ref().1.peer_certificates();
             let peer = shown.and_then(|it| it.first()).and_then(PeerNames::of);

@@ -69,7 +69,7 @@ impl Jwks {
     ) -> Result<String, CredentialFault> {
         let header = decode_header(token).map_err(|cause| fault(cause.kind()))?;
         // Extensions that must be understood, and none is (RFC 7515 §4.1.11).
-        let has_critical = header.extras.inner().contains_key("crit");
+        let has_critical = header.crit.is_some();
         let Some(kid) = header.kid.filter(|_| !has_critical) else {
             return Err(CredentialFault::Malformed);
         };
