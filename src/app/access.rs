@@ -25,8 +25,9 @@ pub(crate) struct Door {
     pub(crate) accesses: Accesses,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) guard: Guard,
-    /// The port listens on a loopback address, so nobody outside this machine asks for it by a name.
-    pub(crate) is_loopback: bool,
+    /// The port listens on a loopback address in clear, so that nothing but the name it is asked by
+    /// tells a page of a stranger from this machine. Under TLS the certificate's name does.
+    pub(crate) is_local: bool,
 }
 
 /// The same routes behind the door.
@@ -63,7 +64,7 @@ async fn enter(State(door): State<Arc<Door>>, mut request: Request, next: Next) 
 impl Door {
     /// Who asks, where that matters; else the refusal.
     fn judge(&self, request: &Request) -> Result<Option<Caller>, Box<Response>> {
-        if self.is_loopback {
+        if self.is_local {
             check_host(request)?;
         }
         let path = request.extensions().get::<MatchedPath>();

@@ -234,7 +234,7 @@ impl Running {
             accesses: http::accesses(),
             authenticator: opened.authenticator.clone(),
             guard: guard.clone(),
-            is_loopback: self.addr.ip().is_loopback(),
+            is_local: self.addr.ip().is_loopback() && opened.tls.is_none(),
         };
         let port = Port {
             ground: self.ground.clone(),

@@ -179,7 +179,7 @@ impl Gate {
             accesses: ig::api().document().accesses(),
             authenticator: Arc::new(auth::by_keys_in(&keys, call.ground.clock.clone())?),
             guard: call.ground.guard(),
-            is_loopback: true,
+            is_local: true,
         };
         let router = access::behind(door, gate.router());
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
