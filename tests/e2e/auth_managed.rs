@@ -98,7 +98,8 @@ impl Client {
     /// The status, or 0 where there is no connection.
     fn ask(&self, method: Method, path: &str, body: String) -> u16 {
         let request = self.outgoing.request(method, path).body(body);
-        let answer = self.runtime.block_on(request.send());
+        // Within the runtime: a request with a limit of time sets its timer when it is made.
+        let answer = self.runtime.block_on(async { request.send().await });
         answer.map_or(0, |it| it.status().as_u16())
     }
 
