@@ -1,13 +1,15 @@
 //! The command line: what there is, in words that teach.
 
+mod auth;
+mod ig;
+
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-mod ig;
-
-pub(crate) use ig::{Ambiguous, Ig, Quarantine, Receipts};
+pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
+pub(crate) use crate::app::cli::ig::{Ambiguous, Ig, Quarantine, Receipts};
 
 /// The heading of what every command takes: among a command's own options it would hide them.
 const EVERYWHERE: &str = "Options of every command";
@@ -117,6 +119,9 @@ pub(crate) enum Command {
     /// Retention: prune and drop what is due, with proof
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),
+    /// Who may call: the keys of this data directory
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// Measure on this machine: ratios taken in one run, with what they are made of
     #[command(subcommand)]
     Bench(Bench),

@@ -5,17 +5,21 @@ use serde_json::json;
 use crate::app::output::Frame;
 use crate::app::owner::Asked;
 use crate::contracts::code::Code;
+use crate::contracts::permission::Corridor;
 use crate::contracts::progress::RunProgress;
 use crate::substrate::http::Doc;
 
 const RUN: &str = "run_c0f5f55e9f320bdd80dc7f2f3d34630be3642efa7359ecc1ef997197aeeaf10e";
 
 pub(crate) fn healthz() -> Doc {
-    Doc::new("process", "The process is alive").answers_text(200, "It is", "ok")
+    Doc::new("process", "The process is alive")
+        .open()
+        .answers_text(200, "It is", "ok")
 }
 
 pub(crate) fn readyz() -> Doc {
     Doc::new("process", "The database answers")
+        .open()
         .answers_text(200, "It does", "ready")
         .refuses(
             503,
@@ -31,6 +35,7 @@ pub(crate) fn metrics() -> Doc {
         "process",
         "Counters since the process began, as Prometheus reads them",
     )
+    .open()
     .about("They end with the process; what must balance is in rows.")
     .answers_text(
         200,
@@ -40,7 +45,9 @@ pub(crate) fn metrics() -> Doc {
 }
 
 pub(crate) fn openapi() -> Doc {
-    Doc::new("process", "This document").answers_object(200, "OpenAPI 3.1")
+    Doc::new("process", "This document")
+        .open()
+        .answers_object(200, "OpenAPI 3.1")
 }
 
 pub(crate) fn progress() -> Doc {
@@ -49,6 +56,7 @@ pub(crate) fn progress() -> Doc {
         "position": {"after": "17"}, "tip": {"after": "18"},
     });
     Doc::new("runs", "How far each consumer of a run has come")
+        .through(Corridor::RunRead)
         .about("Streams are shared by all runs, so positions and tips count the records of all.")
         .part("run", "platform_run_id", RUN)
         .answers::<RunProgress>(
@@ -66,6 +74,7 @@ pub(crate) fn progress() -> Doc {
 
 pub(crate) fn report() -> Doc {
     Doc::new("runs", "The page of a run as it was last written")
+        .through(Corridor::RunRead)
         .about("HTML that has no script and loads nothing; `demo` and `run report` write it.")
         .part("run", "platform_run_id", RUN)
         .answers_page(200, "The page")
@@ -83,6 +92,7 @@ pub(crate) fn flush() -> Doc {
         "runs",
         "Write out now what archive and receipts hold, of all runs",
     )
+    .through(Corridor::RunOperate)
     .part("run", "platform_run_id", RUN)
     .answers_nothing(202, "Asked; progress shows when it is there")
 }
@@ -92,7 +102,7 @@ pub(crate) fn commands() -> Doc {
         .about(
             "What a second shell uses. Stop reading at the frame `exit`; hanging up before it stops the command.",
         )
-        .owner_only()
+        .through(Corridor::Commands)
         .takes::<Asked>(
             "The arguments as typed, and where relative paths begin",
             json!({"args": ["fraudplat", "run", "list"], "cwd": "/"}),
@@ -103,13 +113,6 @@ pub(crate) fn commands() -> Doc {
             &[(
                 Code::CommandUnreadable,
                 "Failed to parse the request body as JSON: EOF while parsing a value",
-            )],
-        )
-        .refuses(
-            401,
-            &[(
-                Code::Unauthorised,
-                "commands take the token in run/owner.token",
             )],
         )
         .refuses(

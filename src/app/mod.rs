@@ -2,12 +2,15 @@
 //!
 //! **Invariant:** nothing but this room knows which roles run in this process.
 
+mod access;
+mod auth;
 mod bench;
 mod bundles;
 mod charts;
 mod cli;
 mod commands;
 mod doc;
+mod environment;
 mod http;
 mod live;
 mod output;

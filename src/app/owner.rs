@@ -2,7 +2,7 @@
 //! by that owner and told back frame by frame.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::app::output::{Frame, Output};
+use crate::substrate::auth::client::Outgoing;
 
 /// What is asked of the owner.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -21,20 +22,16 @@ pub(crate) struct Asked {
     pub(crate) cwd: PathBuf,
 }
 
-/// Sends the command to the owner at `addr` and draws what comes back. Whoever can read the
-/// owner's token in the data directory may command it.
+/// Sends the command to the owner and draws what comes back. Whoever can read the owner's token in
+/// the data directory may command it.
 ///
 /// # Errors
 /// When the owner does not answer or breaks off.
 pub(crate) async fn ask(
-    dir: &Path,
-    addr: &str,
+    owner: &Outgoing,
     args: Vec<OsString>,
     output: &Output,
 ) -> anyhow::Result<u8> {
-    let token_path = dir.join("run/owner.token");
-    let token = std::fs::read_to_string(&token_path)
-        .with_context(|| format!("reading {}", token_path.display()))?;
     let text = |arg: OsString| {
         arg.into_string()
             .map_err(|_| anyhow::anyhow!("an argument is not UTF-8"))
@@ -43,10 +40,8 @@ pub(crate) async fn ask(
         args: args.into_iter().map(text).collect::<Result<_, _>>()?,
         cwd: std::env::current_dir()?,
     };
-    let http = reqwest::Client::builder().build()?;
-    let request = http
-        .post(format!("http://{addr}/v1/commands"))
-        .bearer_auth(token.trim())
+    let request = owner
+        .request(reqwest::Method::POST, "/v1/commands")
         .json(&asked);
     let response = request
         .send()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::auth;
 use crate::app::profile::{self, Profile};
 use crate::contracts::stamps::{Actor, Stamps};
 use crate::domain::digest::Digest;
@@ -20,9 +21,6 @@ use crate::substrate::data_dir::OwnedDataDir;
 use crate::substrate::db::private::{self, PrivatePostgres};
 use crate::substrate::db::{self, Db, PoolOptions, migrate};
 use crate::substrate::objects::local::LocalObjects;
-
-/// What this executable is: stamped on every evidence surface.
-pub(crate) const RELEASE: &str = env!("FRAUDPLAT_RELEASE");
 
 /// Everything a process opened.
 pub(crate) struct Platform {
@@ -48,6 +46,7 @@ impl Platform {
     pub(crate) async fn open(profile: Profile, data_dir: OwnedDataDir) -> anyhow::Result<Platform> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        auth::prepare(&profile, data_dir.path(), entropy.as_ref())?;
         let postgres = PrivatePostgres::start(&data_dir, &postgres_options(&profile, &entropy))
             .await
             .context("starting the private Postgres")?;
@@ -152,7 +151,7 @@ impl Platform {
 /// What every evidence surface carries under this profile.
 fn stamps(profile: &Profile) -> Stamps {
     Stamps {
-        service_release_id: RELEASE.to_owned(),
+        service_release_id: profile::release(),
         environment: profile.environment,
         mode: profile.mode,
         policy_rev: "none".to_owned(),

@@ -45,9 +45,11 @@ pub(crate) struct Profile {
     pub(crate) streams: Streams,
     pub(crate) http: Http,
     pub(crate) gate: Gate,
+    pub(crate) auth: Auth,
     pub(crate) archive: Archive,
     pub(crate) retention: Retention,
     pub(crate) decision: Decision,
+    pub(crate) reconcile: Reconcile,
 }
 
 /// What enters `semantic_digest` (L9).
@@ -132,6 +134,83 @@ pub(crate) struct Http {
     pub(crate) bind: std::net::SocketAddr,
     /// How long a client may take to send the head of a request, and then its body.
     pub(crate) client_ms_max: NonZeroU32,
+    #[serde(default)]
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The port under TLS, and how this executable's own clients know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) cert_file: PathBuf,
+    pub(crate) key_file: PathBuf,
+    /// Who signed the certificate.
+    pub(crate) ca_file: PathBuf,
+    /// A name in the certificate.
+    pub(crate) server_name: String,
+}
+
+/// How callers prove who they are. Files by their paths: a profile holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Auth {
+    pub(crate) mode: AuthMode,
+    /// Of `api_key`: hashes of keys; null: `auth/keys.yaml` in the data directory.
+    #[serde(default)]
+    pub(crate) keys_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) service_token: Option<ServiceToken>,
+    #[serde(default)]
+    pub(crate) mtls: Option<Mtls>,
+    /// What this executable's own clients show; null: the keys of the data directory.
+    #[serde(default)]
+    pub(crate) credential: Option<Credentials>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuthMode {
+    ApiKey,
+    ServiceToken,
+    Mtls,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServiceToken {
+    pub(crate) jwks_file: PathBuf,
+    pub(crate) callers_file: PathBuf,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) skew_s: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mtls {
+    pub(crate) client_ca_file: PathBuf,
+    pub(crate) callers_file: PathBuf,
+}
+
+/// Either a key or token, or a certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credentials {
+    #[serde(default)]
+    pub(crate) bearer_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) cert_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+impl Credentials {
+    const fn is_one(&self) -> bool {
+        matches!(
+            (&self.bearer_file, &self.cert_file, &self.key_file),
+            (Some(_), None, None) | (None, Some(_), Some(_))
+        )
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +244,14 @@ impl Retention {
 pub(crate) struct Decision {
     pub(crate) bundle_dir: Option<PathBuf>,
     pub(crate) snapshot_decisions: NonZeroU32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reconcile {
+    /// When runs are balanced, as cron says it. Demanded where it must be; nothing runs it yet.
+    #[serde(default)]
+    pub(crate) schedule: Option<String>,
 }
 
 /// For the tests that must find it.
@@ -206,18 +293,13 @@ impl Profile {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        if !self.http.bind.ip().is_loopback() {
-            return Err(
-                "http.bind is not loopback: callers are not authenticated yet, so the platform \
-                        listens to this machine only",
-            );
-        }
         let attributes = self.semantics.attributes.as_ref();
         if attributes.is_some_and(|it| it.illegal_name().is_some()) {
             return Err(
                 "semantics.attributes: a name is a lowercase letter, then letters, digits and _, 64 in all",
             );
         }
+        self.check_auth()?;
         if self.substrates.kind == SubstrateKind::Managed {
             return Err("substrates.kind managed is not supported by this release; use embedded");
         }
@@ -250,6 +332,30 @@ impl Profile {
                 "retention.evidence_days is more than the environment keeps: 92 in local_parity, 366 in dev, 3653 \
                  in prod; nothing grows without bound",
             );
+        }
+        Ok(())
+    }
+
+    fn check_auth(&self) -> Result<(), &'static str> {
+        let auth = &self.auth;
+        match auth.mode {
+            AuthMode::ServiceToken if auth.service_token.is_none() => {
+                return Err("auth.mode service_token needs the section auth.service_token");
+            }
+            AuthMode::Mtls if auth.mtls.is_none() => {
+                return Err("auth.mode mtls needs the section auth.mtls");
+            }
+            AuthMode::Mtls if self.http.tls.is_none() => {
+                return Err("auth.mode mtls needs the section http.tls");
+            }
+            _ => {}
+        }
+        if auth.credential.as_ref().is_some_and(|it| !it.is_one()) {
+            return Err("auth.credential is either bearer_file, or cert_file and key_file");
+        }
+        let schedule = self.reconcile.schedule.as_deref();
+        if schedule.is_some_and(|it| it.split_whitespace().count() != 5) {
+            return Err("reconcile.schedule has the five fields of cron, such as `0 3 * * *`");
         }
         Ok(())
     }
@@ -342,6 +448,18 @@ pub(crate) fn user_cache_dir() -> PathBuf {
     cache
         .unwrap_or_else(|_| home().join(".cache"))
         .join("fraudplat")
+}
+
+/// What this executable is, stamped on every evidence surface: the digest of the image it runs in,
+/// where whoever starts the image says so, else what it was built from.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+#[must_use]
+pub(crate) fn release() -> String {
+    let image = std::env::var("FRAUDPLAT_IMAGE_DIGEST");
+    image.unwrap_or_else(|_| env!("FRAUDPLAT_RELEASE").to_owned())
 }
 
 /// The `PATH` of this process, for programs that it starts.

@@ -1,6 +1,7 @@
 //! Every service role in one process on one port: created before one is started, drained in order.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::app::http::{self, Port};
 use crate::app::output::Output;
 use crate::app::platform::{self, Platform};
 use crate::app::profile::Profile;
-use crate::app::{bundles, progress, secrets};
+use crate::app::{access, auth, bundles, progress, secrets};
 use crate::contracts::bundle::Bundle;
 use crate::engine::CompiledBundle;
 use crate::ingress::ig::{self, Ig};
@@ -26,6 +27,7 @@ use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 use crate::runtime::outbox;
+use crate::substrate::auth::tls::{Tls, Untrusted};
 use crate::substrate::tasks::Tasks;
 
 /// Where to listen.
@@ -197,22 +199,31 @@ fn decision_role(
     Decision::create(options, ground.clone(), bundle)
 }
 
+type Served = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
+
 /// Serves until it is told to stop; then what has begun is answered, for [`DRAIN_HTTP_MAX`] at most.
 async fn answer(
     listener: TcpListener,
     router: axum::Router,
     head_max: Duration,
+    tls: Option<(Arc<Tls>, Untrusted)>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let handle = axum_server::Handle::<SocketAddr>::new();
     let mut server = axum_server::Server::from_listener(listener)
-        // Small answers must not wait for more (LIMITS: count hops).
-        .acceptor(NoDelayAcceptor::new())
         .http1_only()
         .first_request_timeout(head_max)
         .handle(handle.clone());
     server.http_builder().http1().header_read_timeout(head_max);
-    let mut served = std::pin::pin!(server.serve(router.into_make_service()));
+    let router = router.into_make_service();
+    // Small answers must not wait for more (LIMITS: count hops): both set TCP_NODELAY.
+    let mut served: Served = match tls {
+        Some((tls, untrusted)) => {
+            let acceptor = tls.acceptor(head_max, untrusted);
+            Box::pin(server.acceptor(acceptor).serve(router))
+        }
+        None => Box::pin(server.acceptor(NoDelayAcceptor::new()).serve(router)),
+    };
     tokio::select! {
         ended = &mut served => ended,
         () = stop.cancelled() => {
@@ -237,12 +248,19 @@ impl Running {
             )
         })?;
         self.addr = listener.local_addr()?;
+        let opened = auth::open(platform, &secrets::owner_token(&platform.data_dir)?)?;
+        let guard = self.ground.guard();
+        let door = access::Door {
+            accesses: http::accesses(),
+            authenticator: opened.authenticator.clone(),
+            guard: guard.clone(),
+            is_local: self.addr.ip().is_loopback() && opened.tls.is_none(),
+        };
         let port = Port {
             ground: self.ground.clone(),
             profile: platform.profile.clone(),
             maintenance: platform.maintenance.clone(),
             bells: self.bells.clone(),
-            owner_token: secrets::owner_token(&platform.data_dir)?,
             addr: self.addr.to_string(),
             data_dir: platform.data_dir.path().to_owned(),
             stop: stop.clone(),
@@ -251,11 +269,19 @@ impl Running {
             .router()
             .merge(audit::http::api().with_state(Arc::new(self.ground.clone())))
             .merge(http::api().with_state(Arc::new(port)));
-        let router = http::with_fallbacks(router);
+        let router = access::behind(door, http::with_fallbacks(router));
         let head_max = Duration::from_millis(platform.profile.http.client_ms_max.get().into());
         let stopped = self.server.stop_token();
+        let (db, ground) = (self.ground.db.clone(), self.ground.clone());
+        let untrusted = access::untrusted(guard.clone());
+        let under = opened.tls.clone().map(|tls| (tls, untrusted));
+        self.server.spawn("denials", guard.run(db, stopped.clone()));
+        let (authenticator, tls) = (opened.authenticator, opened.tls);
+        let watch = auth::watch(authenticator, tls, ground, stopped.clone());
+        self.server.spawn("secrets", watch);
         self.server.spawn("http", async move {
-            if let Err(error) = answer(listener, router, head_max, stopped).await {
+            let served = answer(listener, router, head_max, under, stopped);
+            if let Err(error) = served.await {
                 tracing::error!(error = %error, "the HTTP server ended");
             }
         });

@@ -9,6 +9,7 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::app::auth;
 use crate::app::bench;
 use crate::app::cli::{Cli, Command, Role};
 use crate::app::commands::{self, Call, Refusal};
@@ -94,6 +95,7 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
     }
     let profile = Profile::load(&cli.profile)
         .map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))?;
+    commands::profiles::may_start(&profile)?;
     refuse_split_roles(&cli.role)?;
     let fresh = bench::fresh_dir(&cli)?;
     let dir = match (&fresh, &cli.data_dir) {
@@ -107,7 +109,10 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
             // A service, or a bench, which would measure what else the owner does.
             let is_own = !cli.role.is_empty() || matches!(cli.command, Some(Command::Bench(_)));
             return match http_addr {
-                Some(addr) if !is_own => owner::ask(&dir, &addr, args, output).await,
+                Some(addr) if !is_own => {
+                    let owner = auth::to_owner(&profile, &dir, &addr)?;
+                    owner::ask(&owner, args, output).await
+                }
                 _ => Err(busy(&dir, pid).into()),
             };
         }

@@ -21,6 +21,7 @@ pub mod label_assertion;
 pub mod mapping;
 pub mod payload;
 pub mod payload_schemas;
+pub mod permission;
 pub mod policy;
 pub mod problem;
 pub mod progress;

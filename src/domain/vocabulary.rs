@@ -183,6 +183,7 @@ vocabulary!(
         IncompatibleBundleResolution = "INCOMPATIBLE_BUNDLE_RESOLUTION",
         LabelAssertionAnomaly = "LABEL_ASSERTION_ANOMALY",
         RefAccessDenied = "REF_ACCESS_DENIED",
+        CorridorDenied = "CORRIDOR_DENIED",
     }
 );
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::contracts::permission::Corridor;
 use crate::contracts::stamps::Stamps;
 use crate::domain::keys::Pins;
 use crate::domain::offset::ShardRef;
@@ -50,6 +51,8 @@ struct Inner {
     stamps: Stamps,
     runs: RwLock<BTreeMap<String, Arc<RunCounts>>>,
     lag: RwLock<BTreeMap<(String, ShardRef), u64>>,
+    /// A place for each corridor; a denied caller may name no run.
+    denied: Vec<AtomicU64>,
 }
 
 impl Counters {
@@ -60,6 +63,7 @@ impl Counters {
             stamps,
             runs,
             lag: RwLock::default(),
+            denied: Corridor::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         }))
     }
 
@@ -74,6 +78,11 @@ impl Counters {
         let run = self.run(pins);
         let mut degraded = run.degraded.write().unwrap_or_else(PoisonError::into_inner);
         *degraded.entry(reason.to_owned()).or_default() += n;
+    }
+
+    /// Counts a caller that was not let through.
+    pub fn add_denied(&self, corridor: Corridor) {
+        self.0.denied[corridor as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records that `group` has yet to read in a shard.
@@ -143,6 +152,18 @@ impl Counters {
                     ),
                 );
             }
+        }
+        line(&mut text, format_args!("# TYPE corridor_denied counter"));
+        let stamps = &self.0.stamps;
+        let (environment, mode) = (stamps.environment, stamps.mode);
+        for corridor in Corridor::ALL {
+            let count = self.0.denied[*corridor as usize].load(Ordering::Relaxed);
+            line(
+                &mut text,
+                format_args!(
+                    "corridor_denied{{environment=\"{environment}\",mode=\"{mode}\",corridor=\"{corridor}\"}} {count}"
+                ),
+            );
         }
         line(&mut text, format_args!("# TYPE topic_lag gauge"));
         let lag = self.0.lag.read().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use crate::contracts::fact::Fact;
 use crate::domain::ids::{FactId, PlatformRunId};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{FactType, Stream};
-use crate::substrate::db::{self, Transaction};
+use crate::substrate::db::{self, Db, Transaction};
 
 const APPEND: &str = include_str!("sql/append_fact.sql");
 const LIST: &str = include_str!("sql/list_facts.sql");
@@ -56,6 +56,21 @@ pub async fn append(tx: &Transaction<'_>, facts: &[Fact]) -> Result<u64, db::Err
     let new: BTreeSet<FactId> = new.iter().map(|row| row.get(0)).collect();
     send(tx, facts.iter().filter(|it| new.contains(&it.fact_id))).await?;
     Ok(new.len() as u64)
+}
+
+/// Appends facts in a transaction of their own.
+///
+/// # Errors
+/// Those of the database; then none is appended.
+pub async fn append_alone(db: &Db, facts: &[Fact]) -> Result<(), db::Error> {
+    if facts.is_empty() {
+        return Ok(());
+    }
+    let mut client = db.get().await?;
+    let tx = client.transaction().await?;
+    append(&tx, facts).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Queues facts for the control bus, those of a run under its key.

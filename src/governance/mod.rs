@@ -2,5 +2,6 @@
 //!
 //! **Invariant:** success is counted, an anomaly is a fact, and neither carries a payload (L11).
 
+pub mod corridor;
 pub mod counters;
 pub mod facts;

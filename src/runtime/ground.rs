@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::contracts::fact::Fact;
+use crate::contracts::permission::{Caller, Corridor};
 use crate::contracts::stamps::{Actor, Stamps};
 use crate::domain::ids::PlatformRunId;
 use crate::domain::vocabulary::FactType;
+use crate::governance::corridor::{self, Denied, Guard};
 use crate::governance::counters::Counters;
 use crate::substrate::bus::Bus;
 use crate::substrate::clock::Clock;
@@ -35,6 +37,34 @@ impl Ground {
             ground.actor.actor_id = actor_id;
         }
         ground
+    }
+
+    /// The guard of the corridors that this ground leads to.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        Guard::new(corridor::Ground {
+            counters: self.counters.clone(),
+            clock: self.clock.clone(),
+            stamps: self.stamps.clone(),
+            actor: self.actor.clone(),
+        })
+    }
+
+    /// Lets this service through a corridor under its own name, judged as over HTTP.
+    ///
+    /// # Errors
+    /// [`Denied`]: another service's ground was taken; it is counted and left as a fact.
+    pub async fn enter(&self, corridor: Corridor) -> Result<(), Denied> {
+        let caller = Caller::in_process(&self.actor);
+        if corridor.admits(&caller.roles) {
+            return Ok(());
+        }
+        let guard = self.guard();
+        let denied = guard.check(Ok(&caller), corridor);
+        if let Err(error) = guard.write(&self.db).await {
+            tracing::warn!(error = %error, "the fact of a denial was not written");
+        }
+        denied
     }
 
     /// A fact of this service, observed now.

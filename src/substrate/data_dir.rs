@@ -2,7 +2,7 @@
 //! anyone else is told where the owner answers.
 //!
 //! ```text
-//! LOCK  run/{http.addr,owner.token}  bus/  objects/  pg/  cache/
+//! LOCK  run/{http.addr,owner.token}  auth/{keys.yaml,NAME.key}  bus/  objects/  pg/  cache/
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -80,6 +80,7 @@ impl DataDir {
         set_mode(&owned.path, passable)?;
         for (name, mode) in [
             ("run", 0o700),
+            ("auth", 0o700),
             ("bus", 0o700),
             ("objects", 0o700),
             ("pg", 0o700),

@@ -1,11 +1,11 @@
-//! Routes that describe themselves: whoever adds a route says in the same breath what it takes and
-//! answers, so the OpenAPI document and the router cannot name different paths. Schemas are those of
+//! Routes that describe themselves: whoever adds a route says in the same breath who may use it, what it
+//! takes and answers, so the OpenAPI document and the router cannot name different paths. Schemas are those of
 //! the wire types; problems are documents of RFC 9457.
 
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use schemars::JsonSchema;
@@ -22,6 +22,7 @@ use utoipa::openapi::{
 };
 
 use crate::contracts::code::Code;
+use crate::contracts::permission::Corridor;
 use crate::contracts::problem::{CONTENT_TYPE, Problem};
 use crate::contracts::schema::bound_integers;
 
@@ -41,9 +42,38 @@ pub struct Api<S> {
     document: Document,
 }
 
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever reaches the port.
+    Open,
+    /// Who the corridor admits.
+    Through(Corridor),
+}
+
+/// Who may use which route, by method and path as it is declared.
+#[derive(Debug, Clone, Default)]
+pub struct Accesses(BTreeMap<(Method, &'static str), Access>);
+
+impl Accesses {
+    /// `None` for a method that the path does not take.
+    #[must_use]
+    pub fn of(&self, method: &Method, path: &str) -> Option<Access> {
+        // A HEAD is a GET that shows less.
+        let method = if *method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        let found = self.0.iter().find(|((m, p), _)| m == method && *p == path);
+        found.map(|(_, access)| *access)
+    }
+}
+
 /// What routes mean, without them.
 #[derive(Default)]
 pub struct Document {
+    accesses: Accesses,
     operations: Vec<(&'static str, HttpMethod, OperationBuilder)>,
     schemas: BTreeMap<String, Value>,
 }
@@ -98,6 +128,17 @@ impl<S: Clone + Send + Sync + 'static> Default for Api<S> {
 
 impl Document {
     fn add(&mut self, path: &'static str, method: HttpMethod, mut doc: Doc) {
+        let access = doc
+            .access
+            .expect("a route says who may use it: Doc::open or Doc::through");
+        if let Access::Through(corridor) = access {
+            doc = doc.guarded(corridor, matches!(method, HttpMethod::Get));
+        }
+        let asked = match method {
+            HttpMethod::Post => Method::POST,
+            _ => Method::GET,
+        };
+        self.accesses.0.insert((asked, path), access);
         let definitions = doc.generator.take_definitions(true);
         self.take_schemas(definitions);
         let id = operation_id(path, &method);
@@ -115,9 +156,16 @@ impl Document {
         }
     }
 
+    /// Who may use these routes.
+    #[must_use]
+    pub fn accesses(&self) -> Accesses {
+        self.accesses.clone()
+    }
+
     /// Both.
     #[must_use]
     pub fn and(mut self, other: Document) -> Document {
+        self.accesses.0.extend(other.accesses.0);
         self.operations.extend(other.operations);
         self.take_schemas(other.schemas);
         self
@@ -148,7 +196,13 @@ impl Document {
         openapi["components"]["schemas"] = json!(self.schemas);
         openapi["components"]["securitySchemes"] = json!({
             "owner_token": {"type": "http", "scheme": "bearer",
-                "description": "The text of `run/owner.token` in the data directory."}
+                "description": "The text of `run/owner.token` in the data directory."},
+            "bearer": {"type": "http", "scheme": "bearer",
+                "description": "A key where auth.mode is api_key, a signed token where it is service_token."},
+            "basic": {"type": "http", "scheme": "basic",
+                "description": "A key as the password, for a browser: auth.mode api_key, and only where nothing is changed."},
+            "certificate": {"type": "mutualTLS",
+                "description": "A client certificate where auth.mode is mtls."}
         });
         openapi
     }
@@ -172,6 +226,7 @@ fn operation_id(path: &str, method: &HttpMethod) -> String {
 pub struct Doc {
     operation: OperationBuilder,
     generator: SchemaGenerator,
+    access: Option<Access>,
 }
 
 impl Doc {
@@ -184,6 +239,7 @@ impl Doc {
         Doc {
             operation: OperationBuilder::new().tag(tag).summary(Some(summary)),
             generator,
+            access: None,
         }
     }
 
@@ -193,13 +249,36 @@ impl Doc {
         self
     }
 
-    /// Only whoever holds the token of the data directory.
+    /// Whoever reaches the port may use it: it reveals nothing of payments.
     #[must_use]
-    pub fn owner_only(mut self) -> Doc {
-        let scopes: [&str; 0] = [];
-        let scheme = utoipa::openapi::SecurityRequirement::new("owner_token", scopes);
-        self.operation = self.operation.security(scheme);
+    pub fn open(mut self) -> Doc {
+        self.access = Some(Access::Open);
         self
+    }
+
+    /// Only who this corridor admits.
+    #[must_use]
+    pub fn through(mut self, corridor: Corridor) -> Doc {
+        self.access = Some(Access::Through(corridor));
+        self
+    }
+
+    /// What every guarded route says: how one proves who one is, and how it is refused.
+    fn guarded(mut self, corridor: Corridor, is_safe: bool) -> Doc {
+        let schemes: &[&str] = match corridor {
+            Corridor::Commands => &["owner_token"],
+            _ if is_safe => &["bearer", "basic", "certificate"],
+            _ => &["bearer", "certificate"],
+        };
+        for scheme in schemes {
+            let scopes: [&str; 0] = [];
+            let scheme = utoipa::openapi::SecurityRequirement::new(*scheme, scopes);
+            self.operation = self.operation.security(scheme);
+        }
+        let unknown = "the caller is not known (nothing: missing)";
+        let not_allowed = format!("till:1 has no role for {corridor}");
+        self.refuses(401, &[(Code::Unauthenticated, unknown)])
+            .refuses(403, &[(Code::Forbidden, &not_allowed)])
     }
 
     /// A part of the path, with an example.

@@ -1,8 +1,9 @@
-//! The only room that meets the outside: bus, objects, database, routes, clock, entropy, tasks.
+//! The only room that meets the outside: bus, objects, database, routes, credentials, clock, entropy, tasks.
 //!
 //! **Invariant:** nothing outside this room names a vendor's SDK, a database driver or a path of
 //! evidence. Each seam is a small trait with one conformance suite over every implementation.
 
+pub mod auth;
 pub mod bus;
 pub mod clock;
 pub mod data_dir;

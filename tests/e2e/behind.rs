@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use crate::events::{Port, decision_id, till};
+use crate::events::{decision_id, till};
 use crate::home::{DONE, Home, REFUSED};
 
 const NO_ARCHIVE: [(&str, &str); 1] = [("FRAUDPLAT__ARCHIVE__ENABLED", "false")];
@@ -12,7 +12,7 @@ const NO_ARCHIVE: [(&str, &str); 1] = [("FRAUDPLAT__ARCHIVE__ENABLED", "false")]
 fn replay_refuses_what_the_archive_does_not_hold() {
     let home = Home::new();
     let mut all = home.start_with(&["--role", "all"], &NO_ARCHIVE);
-    let port = Port::at(&all.listening());
+    let port = home.port(&all.listening());
     let till = till(&home, "till");
     for verdict in port.send(&till.payment("p1", 1, 1_200)) {
         assert_eq!(verdict["result"], "ADMITTED", "{verdict}");

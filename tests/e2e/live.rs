@@ -74,12 +74,12 @@ fn what_does_not_exist_is_a_problem_document() {
     ] {
         check_problem(&port.get(&path), 404, code);
     }
-    let stranger = port.post(
+    let stranger = port.with_key("").post(
         "/v1/commands",
         "application/json",
         r#"{"args":[],"cwd":"/"}"#,
     );
-    check_problem(&stranger, 401, "UNAUTHORISED");
+    check_problem(&stranger, 401, "UNAUTHENTICATED");
     assert_eq!(port.get("/healthz").status, 200);
     assert_eq!(port.get("/readyz").status, 200);
     assert_eq!(port.get("/metrics").status, 200);

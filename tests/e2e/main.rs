@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod auth;
+mod auth_managed;
 mod behind;
 mod bench;
 #[path = "../support/checks.rs"]
@@ -13,7 +15,6 @@ mod commands;
 mod corner_shops;
 mod demo;
 #[path = "../support/events.rs"]
-#[expect(dead_code, reason = "storms use the rest")]
 mod events;
 mod handbook;
 #[path = "../support/home.rs"]

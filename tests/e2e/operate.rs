@@ -23,7 +23,7 @@ fn a_quarantined_event_is_admitted_once_its_cause_is_gone() {
     // A gate that takes nothing from the future, not even a minute.
     let strict = [("FRAUDPLAT__SEMANTICS__FUTURE_TOLERANCE_MS", "0")];
     let mut all = home.start_with(&["--role", "all"], &strict);
-    let port = crate::events::Port::at(&all.listening());
+    let port = home.port(&all.listening());
     let till = till(&home, "till");
     let mut ahead = till.traffic("ahead", 1_200);
     let minute = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(60);

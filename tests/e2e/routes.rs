@@ -53,5 +53,5 @@ fn the_routes_are_those_of_the_document() {
     }
     // A stranger is not told what is wrong with the body.
     let stranger = port.command("guessed", JSON, "{");
-    assert_eq!(stranger.body["code"], "UNAUTHORISED", "{stranger:?}");
+    assert_eq!(stranger.body["code"], "UNAUTHENTICATED", "{stranger:?}");
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 
-use crate::events::{Port, till, words};
+use crate::events::{till, words};
 use crate::home::{DONE, Home, LONG};
 
 /// Sends these bytes and nothing more; returns what is answered until the port closes the connection.
@@ -31,15 +31,19 @@ fn a_client_that_stalls_is_let_go() {
         "",
         "half a head"
     );
-    let idle = answer(&addr, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    let idle = answer(&addr, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     assert!(idle.starts_with("HTTP/1.1 200"), "no second head: {idle}");
-    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n{";
-    let stalled = answer(&addr, head);
+    let key = home.key("local");
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
+         content-length: 8000000\r\n\r\n{{"
+    );
+    let stalled = answer(&addr, &head);
     assert!(stalled.starts_with("HTTP/1.1 408"), "{stalled}");
     assert!(stalled.contains("REQUEST_TIMEOUT"), "{stalled}");
     // Others are served meanwhile and after.
     let till = till(&home, "till");
-    let verdicts = Port::at(&addr).send(&[till.traffic("a", 1_200)]);
+    let verdicts = home.port(&addr).send(&[till.traffic("a", 1_200)]);
     assert_eq!(words(&verdicts[0]), "ADMITTED");
     all.stop(Signal::TERM).expect(DONE);
 }

@@ -144,10 +144,9 @@ fn refused(port: &Port, till: &Till) {
 
 /// Whoever waits when the platform is told to stop is answered with the decision.
 fn drained(home: &Home, till: &Till, port: &Port) {
-    let (addr, last) = (home.announced().unwrap(), till.traffic("last", 900));
-    let waiting = std::thread::spawn(move || {
-        send(&Port::at(&addr), "?wait=decision&timeout_ms=30000", &[last])
-    });
+    let (waits, last) = (port.again(), till.traffic("last", 900));
+    let waiting =
+        std::thread::spawn(move || send(&waits, "?wait=decision&timeout_ms=30000", &[last]));
     let receipt = format!("/v1/receipts/{}/traffic/last", till.run);
     until("the admission of the last", Duration::from_secs(60), || {
         (port.get(&receipt).status == 200).then_some(())

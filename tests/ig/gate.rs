@@ -141,7 +141,9 @@ impl Lab {
             url,
             tasks,
             server,
-            client: reqwest::Client::new(),
+            client: fraudplat::substrate::auth::client::builder()
+                .build()
+                .unwrap(),
         }
     }
 

@@ -7,6 +7,7 @@ use fraudplat::ingress::sr::{self, NewRun};
 use fraudplat::ingress::world::{Plan, Selection, materialise};
 use fraudplat::ingress::wsp;
 use fraudplat::runtime::outbox;
+use fraudplat::substrate::auth::client::{Credential, Outgoing};
 use fraudplat::substrate::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +55,8 @@ async fn a_stop_ends_the_wait_for_others_and_begins_no_period() {
     let (db, bus) = (lab.ground.db.clone(), lab.ground.bus.clone());
     tasks.spawn("outbox", outbox::relay(db, bus, tasks.stop_token()));
 
-    let at = wsp::Gate::at(gate.url.strip_prefix("http://").unwrap()).unwrap();
+    let addr = gate.url.strip_prefix("http://").unwrap();
+    let at = wsp::Gate::new(Outgoing::to(addr, Credential::Nobody, None).unwrap());
     let (ground, stop) = (lab.ground.clone(), CancellationToken::new());
     let stopped = stop.clone();
     let streaming = tokio::spawn(async move {

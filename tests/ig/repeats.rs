@@ -209,7 +209,9 @@ async fn connections_that_race_the_same_events_admit_each_once() {
         let events = events.clone();
         let url = gates[usize::from(connection % 2 == 1)].url.clone();
         racing.spawn(async move {
-            let client = reqwest::Client::new();
+            let client = fraudplat::substrate::auth::client::builder()
+                .build()
+                .unwrap();
             let mut receipts = BTreeMap::new();
             for part in shuffled(&events, connection).chunks(250) {
                 let mut answer = post(&client, &url, NDJSON, lines(part)).await;

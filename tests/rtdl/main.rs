@@ -5,6 +5,7 @@
 mod archive;
 mod archive_reader;
 mod archiver;
+mod corridor;
 mod decider;
 mod inlet;
 mod inlet_faults;

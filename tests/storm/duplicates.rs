@@ -21,7 +21,7 @@ const EVENTS_PER_REQUEST: usize = 100;
 const SNAPSHOT_DECISIONS: &str = "200";
 
 /// Where the platform listens now; nowhere between two lives.
-type Address = Mutex<Option<String>>;
+type Address = Mutex<Option<(String, String)>>;
 
 /// What producers were told of one event.
 #[derive(Default)]
@@ -90,7 +90,7 @@ fn live<'h>(
     for nth in 0..weather.size {
         let threshold = nth * step + draws.below(step.max(1)) + 1;
         let (all, port) = home.serve();
-        tell(address, home.announced());
+        tell(address, announced(home));
         let path = format!("/v1/runs/{run}/progress");
         let decided = until("decisions", LONG, || {
             if is_over.load(Ordering::SeqCst) {
@@ -109,11 +109,16 @@ fn live<'h>(
         ));
     }
     let last = home.serve();
-    tell(address, home.announced());
+    tell(address, announced(home));
     last
 }
 
-fn tell(address: &Address, to: Option<String>) {
+/// Where the gate listens, and a key to it.
+fn announced(home: &Home) -> Option<(String, String)> {
+    home.announced().map(|addr| (addr, home.key("local")))
+}
+
+fn tell(address: &Address, to: Option<(String, String)>) {
     *address.lock().unwrap_or_else(PoisonError::into_inner) = to;
 }
 
@@ -177,11 +182,11 @@ fn deliver(body: &str, address: &Address, is_over: &AtomicBool) -> Option<Vec<Va
         if is_over.load(Ordering::SeqCst) {
             return Some(None);
         }
-        let addr = address
+        let (addr, key) = address
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()?;
-        let answer = Port::at(&addr).try_post("/v1/events", NDJSON, body.to_owned())?;
+        let answer = Port::at(&addr, &key).try_post("/v1/events", NDJSON, body.to_owned())?;
         if answer.status != 200 {
             let may_wait = [202, 429, 503].contains(&answer.status);
             check(

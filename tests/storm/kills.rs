@@ -145,7 +145,7 @@ fn pass(process: &mut Process<'_>, time: Duration) -> Option<()> {
 /// Waits until so many payments are decided; returns how many were, or nothing if the process ended
 /// before: after a loss it may never come so far.
 fn until_decided(process: &mut Process<'_>, shop: &Shop, decided: u64) -> Option<u64> {
-    let port = Port::at(&process.try_listening()?);
+    let port = process.port()?;
     until("decisions", LONG, || {
         if !process.is_running() {
             return Some(None);
@@ -158,7 +158,7 @@ fn until_decided(process: &mut Process<'_>, shop: &Shop, decided: u64) -> Option
 /// Waits until the stream has ended; returns how many payments were decided by then, or nothing if
 /// the process was quicker.
 fn until_ended(process: &mut Process<'_>, shop: &Shop) -> Option<u64> {
-    let port = Port::at(&process.try_listening()?);
+    let port = process.port()?;
     until("the end of the stream", LONG, || {
         if !process.is_running() {
             return Some(None);

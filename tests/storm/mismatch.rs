@@ -136,13 +136,13 @@ fn send(
 fn both(port: &Port, when: When, event: &Value, other: &Value) -> (Value, Value) {
     let gate = Barrier::new(2);
     let send_first = |event: &Value| {
-        let port = Port::at(port.addr());
+        let port = port.again();
         gate.wait();
         port.send(std::slice::from_ref(event)).remove(0)
     };
     std::thread::scope(|scope| {
         let first = scope.spawn(|| send_first(event));
-        let port = Port::at(port.addr());
+        let port = port.again();
         gate.wait();
         if when == When::InFlight {
             // Whether it is queued, committed or on the log by now is the storm's to try.

@@ -90,9 +90,8 @@ fn send(port: &Port, events: &[Value]) {
     let lane = events.len().div_ceil(LANES);
     std::thread::scope(|scope| {
         let lanes = events.chunks(lane).map(|mine| {
-            let addr = port.addr().to_owned();
             scope.spawn(move || {
-                let port = Port::at(&addr);
+                let port = port.again();
                 for request in mine.chunks(EVENTS_PER_REQUEST) {
                     for (event, verdict) in request.iter().zip(port.send(request)) {
                         let said = words(&verdict);

@@ -2,7 +2,9 @@
 
 use fraudplat::domain::ids::DecisionId;
 use fraudplat::domain::vocabulary::EventClass;
-use reqwest::header::CONTENT_TYPE;
+use fraudplat::substrate::auth::client;
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -14,6 +16,7 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// A client of one process's port.
 pub(crate) struct Port {
     url: String,
+    key: String,
     http: reqwest::Client,
     runtime: Runtime,
 }
@@ -23,19 +26,41 @@ pub(crate) struct Port {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    /// What `WWW-Authenticate` asks for.
+    pub(crate) challenges: Vec<String>,
     /// Null where the body is no JSON.
     pub(crate) body: Value,
 }
 
 impl Port {
-    pub(crate) fn at(addr: &str) -> Port {
+    /// As whoever holds the key; nobody with an empty one.
+    pub(crate) fn at(addr: &str, key: &str) -> Port {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         Port {
             url: format!("http://{addr}"),
-            http: reqwest::Client::new(),
+            key: key.to_owned(),
+            http: client::builder().build().unwrap(),
             runtime: runtime.unwrap(),
+        }
+    }
+
+    /// The same under another key.
+    pub(crate) fn with_key(&self, key: &str) -> Port {
+        Port::at(self.addr(), key)
+    }
+
+    /// Another client of the same.
+    pub(crate) fn again(&self) -> Port {
+        self.with_key(&self.key)
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match self.key.is_empty() {
+            true => request,
+            false => request.bearer_auth(&self.key),
         }
     }
 
@@ -46,8 +71,8 @@ impl Port {
 
     /// `None` when nobody answers.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
-        let request = self.http.get(format!("{}{path}", self.url));
-        self.runtime.block_on(answer(request))
+        self.runtime
+            .block_on(answer(self.request(Method::GET, path)))
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -70,14 +95,14 @@ impl Port {
         content_type: &str,
         body: impl Into<reqwest::Body>,
     ) -> Option<Answer> {
-        let request = self.http.post(format!("{}{path}", self.url));
+        let request = self.request(Method::POST, path);
         let request = request.header(CONTENT_TYPE, content_type).body(body);
         self.runtime.block_on(answer(request))
     }
 
     /// A method that no path takes, and what the answer allows instead.
     pub(crate) fn delete(&self, path: &str) -> (Answer, String) {
-        let request = self.http.delete(format!("{}{path}", self.url));
+        let request = self.request(Method::DELETE, path);
         self.runtime.block_on(async {
             let response = request.send().await.unwrap();
             let allow = response.headers().get(reqwest::header::ALLOW);
@@ -86,14 +111,30 @@ impl Port {
         })
     }
 
+    /// The status of a request as a browser sends it, with a password.
+    pub(crate) fn basic(&self, method: &str, path: &str, password: &str) -> u16 {
+        let request = self.request(method.parse().unwrap(), path);
+        let request = request.basic_auth("anyone", Some(password));
+        self.runtime.block_on(answer(request)).unwrap().status
+    }
+
+    /// The status of a request that asks for this host.
+    pub(crate) fn get_as(&self, host: &str, path: &str) -> u16 {
+        let request = self.request(Method::GET, path).header(HOST, host);
+        self.runtime.block_on(answer(request)).unwrap().status
+    }
+
+    /// The counters as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        let request = self.request(Method::GET, "/metrics");
+        let text = async { request.send().await.unwrap().text().await.unwrap() };
+        self.runtime.block_on(text)
+    }
+
     /// A command under a token.
     pub(crate) fn command(&self, token: &str, content_type: &str, body: &str) -> Answer {
-        let request = self.http.post(format!("{}/v1/commands", self.url));
-        let request = request.bearer_auth(token);
-        let request = request
-            .header(CONTENT_TYPE, content_type)
-            .body(body.to_owned());
-        self.runtime.block_on(answer(request)).unwrap()
+        self.with_key(token)
+            .post("/v1/commands", content_type, body.to_owned())
     }
 
     /// Sends events, one a line, and returns one verdict each.
@@ -116,9 +157,13 @@ async fn read(response: reqwest::Response) -> Option<Answer> {
     let status = response.status().as_u16();
     let content_type = response.headers().get(CONTENT_TYPE);
     let content_type = content_type.map(|it| it.to_str().unwrap().to_owned());
+    let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+    let challenges = challenges.map(|it| it.to_str().unwrap().to_owned());
+    let challenges = challenges.collect();
     let bytes = response.bytes().await.ok()?;
     Some(Answer {
         status,
+        challenges,
         content_type: content_type.unwrap_or_default(),
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
     })

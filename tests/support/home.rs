@@ -137,8 +137,19 @@ impl Home {
     /// Starts every role and waits until they listen.
     pub(crate) fn serve(&self) -> (Process<'_>, Port) {
         let mut all = self.start(&["--role", "all"]);
-        let port = Port::at(&all.listening());
+        let port = self.port(&all.listening());
         (all, port)
+    }
+
+    /// A client of a process on this data directory, as the developer at the keyboard.
+    pub(crate) fn port(&self, addr: &str) -> Port {
+        Port::at(addr, &self.key("local"))
+    }
+
+    /// A key that the data directory was made with.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let path = self.data().join(format!("auth/{name}.key"));
+        std::fs::read_to_string(path).unwrap()
     }
 
     /// Runs a command to its end.
@@ -297,6 +308,12 @@ impl Process<'_> {
     pub(crate) fn listening(&mut self) -> String {
         let addr = self.try_listening();
         addr.unwrap_or_else(|| panic!("it ended: {}", self.said()))
+    }
+
+    /// Its port, once it listens; nothing if it ends before.
+    pub(crate) fn port(&mut self) -> Option<Port> {
+        let addr = self.try_listening()?;
+        Some(self.home.port(&addr))
     }
 
     /// The same; nothing if it ends before.

@@ -9,19 +9,21 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::auth::{self, Own};
 use crate::app::bench::machine::{Cpu, Machine, median};
 use crate::app::bench::report::{CpuPerMillion, Goal, Ratio, Report, measure};
 use crate::app::bench::{events, ingest_rows};
-use crate::app::bundles;
 use crate::app::cli::BenchIngest;
 use crate::app::commands::{Call, sr};
 use crate::app::run::DONE;
+use crate::app::{access, bundles};
 use crate::domain::ids::ManifestFingerprint;
 use crate::domain::keys::Pins;
 use crate::governance::counters::Counter;
 use crate::ingress::ig::{self, Ig};
 use crate::ingress::sr::{NewRun, create};
 use crate::rtdl::decision::{self, Decision};
+use crate::substrate::auth::client::Outgoing;
 use crate::substrate::clock::SystemEntropy;
 use crate::substrate::tasks::Tasks;
 
@@ -138,8 +140,7 @@ async fn live_run(call: &Call) -> anyhow::Result<Pins> {
 
 /// A gate on a port of its own, without anyone behind it.
 struct Gate {
-    url: String,
-    http: reqwest::Client,
+    client: Outgoing,
     tasks: Tasks,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -170,13 +171,20 @@ impl Gate {
         let mut tasks = Tasks::new(CancellationToken::new());
         gate.start(&mut tasks);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/v1/events", listener.local_addr()?);
-        let router = gate.router();
+        let addr = listener.local_addr()?.to_string();
+        // Whatever the profile says: this port is the bench's own, and so is the key to it.
+        let keys = call.data_dir.join("run/bench");
+        auth::key_for(&keys, Own::Local, &SystemEntropy)?;
+        let door = access::Door {
+            accesses: ig::api().document().accesses(),
+            authenticator: Arc::new(auth::by_keys_in(&keys, call.ground.clock.clone())?),
+            guard: call.ground.guard(),
+            is_local: true,
+        };
+        let router = access::behind(door, gate.router());
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        let http = reqwest::Client::builder().tcp_nodelay(true).build()?;
         Ok(Gate {
-            url,
-            http,
+            client: auth::with_key_in(&keys, Own::Local, &addr)?,
             tasks,
             server,
         })
@@ -187,12 +195,12 @@ impl Gate {
         let waiting = Arc::new(Mutex::new(bodies));
         let mut senders = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let (http, url, waiting) = (self.http.clone(), self.url.clone(), waiting.clone());
+            let (client, waiting) = (self.client.clone(), waiting.clone());
             senders.spawn(async move {
                 loop {
                     let body = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
                     let Some(body) = body else { return Ok(()) };
-                    send(&http, &url, body).await?;
+                    send(&client, body).await?;
                 }
             });
         }
@@ -212,10 +220,10 @@ impl Gate {
 }
 
 /// One body until it is taken: a full gate asks to wait.
-async fn send(http: &reqwest::Client, url: &str, body: Bytes) -> anyhow::Result<()> {
+async fn send(client: &Outgoing, body: Bytes) -> anyhow::Result<()> {
     loop {
-        let request = http
-            .post(url)
+        let request = client
+            .request(reqwest::Method::POST, "/v1/events")
             .header("content-type", "application/x-ndjson");
         let answer = request.body(body.clone()).send().await?;
         let status = answer.status();

@@ -85,7 +85,7 @@ fn postgres_ticks(data_dir: &Path) -> u64 {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cpus: usize,
-    pub(crate) release: &'static str,
+    pub(crate) release: String,
     /// Built with assertions: slower than what is shipped.
     pub(crate) with_assertions: bool,
     /// Over the last minute, before and after.
@@ -96,7 +96,7 @@ impl Machine {
     pub(crate) fn before() -> Machine {
         Machine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            release: crate::app::platform::RELEASE,
+            release: crate::app::profile::release(),
             with_assertions: cfg!(debug_assertions),
             load_average: [load_average(), 0.0],
         }

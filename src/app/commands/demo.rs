@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::app::auth;
 use crate::app::cli::{Demo, SrRun, WorldSource};
 use crate::app::commands::table::{grouped, table};
 use crate::app::commands::{Call, Refusal, report, sr, wsp};
@@ -247,9 +248,9 @@ fn fraud_rows(report: &RunReport) -> [(&'static str, String); 3] {
 
 async fn serve(call: &Call, report: &RunReport) {
     if let Some(addr) = &call.gate_addr {
-        let run = report.platform_run_id;
-        call.output
-            .note(format!("the report: http://{addr}/v1/runs/{run}/report"));
+        let path = format!("/v1/runs/{}/report", report.platform_run_id);
+        let page = auth::page(&call.profile, &call.data_dir, addr, &path);
+        call.output.note(format!("the report: {page}"));
         call.output
             .note(format!("serving on http://{addr} until Ctrl-C"));
     }

@@ -1,5 +1,6 @@
 //! The commands: each takes what the call stands on and speaks through its output.
 
+mod auth;
 mod check;
 pub(crate) mod demo;
 mod describe;
@@ -9,7 +10,7 @@ mod gov;
 mod ig;
 mod maintain;
 pub(crate) mod migrate;
-mod profiles;
+pub(crate) mod profiles;
 mod provision;
 mod receipts;
 mod reconcile;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bench;
-use crate::app::cli::{Bench, Cli, Command, Dla, Sr};
+use crate::app::cli::{AuthCommand, Bench, Cli, Command, Dla, KeyCommand, Sr};
 use crate::app::output::Output;
 use crate::app::profile::{self, Profile};
 use crate::app::roles::Bells;
@@ -103,6 +104,9 @@ pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Resu
             let semantics = profiles::load(&cli.profile)?.semantics;
             check::policy(command, semantics.attributes.as_ref(), output).map(Some)
         }
+        Some(Command::Auth(AuthCommand::Key(KeyCommand::Print { name }))) => {
+            auth::print(cli, name, output).map(Some)
+        }
         Some(Command::Bench(Bench::Features(asked))) => {
             bench::features::run(asked, output).map(Some)
         }
@@ -167,6 +171,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,
         Command::Maintenance(command) => Box::pin(maintain::run(call, &command)).await,
+        Command::Auth(command) => auth::run(call, &command).await,
         Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
     }
 }

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::app::cli::ProfileCommand;
 use crate::app::commands::Refusal;
 use crate::app::commands::table::table;
+use crate::app::environment;
 use crate::app::output::Output;
-use crate::app::profile::Profile;
+use crate::app::profile::{self, Profile};
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
 
@@ -41,10 +42,20 @@ pub(crate) fn run(name: &str, command: &ProfileCommand, output: &Output) -> anyh
                 table(&["KEY", "VALUE"], digests.into_iter().chain(settings), &[])
             });
         }
-        ProfileCommand::Check => output.line(format!("{} is in order", profile.profile)),
+        ProfileCommand::Check => {
+            may_start(&profile)?;
+            output.line(format!("{} is in order", profile.profile));
+        }
         ProfileCommand::Diff { other } => diff(&profile, &load(other)?, output)?,
     }
     Ok(DONE)
+}
+
+/// # Errors
+/// [`Refusal`]: what the environment of the profile demands and is not there.
+pub(crate) fn may_start(profile: &Profile) -> Result<(), Refusal> {
+    environment::admits(profile, &profile::release())
+        .map_err(|(code, why)| Refusal::new(code, format!("profile {}: {why}", profile.profile)))
 }
 
 /// The profile of this name or path.

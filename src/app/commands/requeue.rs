@@ -3,6 +3,7 @@
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::app::auth::{self, Own};
 use crate::app::commands::{Call, Refusal, ig as shown};
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
@@ -73,9 +74,9 @@ pub(crate) async fn run(call: &Call, id: Digest, reason: &str) -> anyhow::Result
 async fn submit(call: &Call, envelope: &serde_json::Value) -> anyhow::Result<Verdict> {
     let addr = call.gate_addr.as_deref();
     let addr = addr.context("requeueing needs the gate of this process")?;
-    let request = reqwest::Client::builder()
-        .build()?
-        .post(format!("http://{addr}/v1/events"))
+    let gate = auth::outgoing(&call.profile, &call.data_dir, Own::Ig, addr)?;
+    let request = gate
+        .request(reqwest::Method::POST, "/v1/events")
         .json(envelope);
     let response = request.send().await.context("asking the gate")?;
     let is_answered = response.status().is_success();

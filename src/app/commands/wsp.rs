@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::app::auth::{self, Own};
 use crate::app::cli::{Wsp, WspStream};
 use crate::app::commands::table::grouped;
 use crate::app::commands::{Call, Refusal, parse_run};
@@ -39,7 +40,12 @@ pub(crate) async fn send(
     options: &Options,
 ) -> anyhow::Result<Report> {
     let addr = call.gate_addr.as_deref().unwrap_or("127.0.0.1:7070");
-    let gate = Gate::at(addr)?;
+    let gate = Gate::new(auth::outgoing(
+        &call.profile,
+        &call.data_dir,
+        Own::Wsp,
+        addr,
+    )?);
     let output = call.output.clone();
     let progress = move |done: i64, total: i64| {
         output.progress("streaming", done.unsigned_abs(), total.unsigned_abs());

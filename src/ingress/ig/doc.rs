@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::contracts::code::Code;
 use crate::contracts::envelope::Envelope;
 use crate::contracts::payload_schemas::PayloadSchemas;
+use crate::contracts::permission::Corridor;
 use crate::contracts::receipt::Receipt;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::ingress::ig::listing::{PAGE_MAX, ReceiptPage};
@@ -19,6 +20,7 @@ const EVENT: &str = "till:1";
 pub(super) fn events() -> Doc {
     let options = Options::default();
     Doc::new("events", "Send events; one verdict each, in order")
+        .through(Corridor::IgIngest)
         .about(
             "One event, an array of events, or one event a line. An answer never says more than what is durable; \
              a repeat of an event is answered with its first receipt. With `wait=decision` the verdict on each \
@@ -79,6 +81,7 @@ pub(super) fn events() -> Doc {
 
 pub(super) fn receipt() -> Doc {
     Doc::new("events", "The receipt of an admitted event")
+        .through(Corridor::IgIngest)
         .part("run", "platform_run_id", RUN)
         .part("class", "event_class", "traffic")
         .part("event_id", "The producer's id", EVENT)
@@ -105,7 +108,7 @@ pub(super) fn receipts() -> Doc {
         "results": [{"result": "ADMITTED", "event_id": EVENT, "receipt": a_receipt()}],
         "next": "2025-01-31.1.1",
     });
-    Doc::new("events", "The receipts of a run, in order of admission")
+    Doc::new("events", "The receipts of a run, in order of admission").through(Corridor::EvidenceResolve)
         .about(
             "By UTC day, batch and place in the batch, a page at a time, as far back as the run goes: days that \
              retention has dropped are read from the receipt segments. Each result is what a single lookup answers. \
@@ -125,6 +128,7 @@ pub(super) fn receipts() -> Doc {
 pub(super) fn quarantine() -> Doc {
     let page = json!({"results": [a_quarantined()], "next": "1738324800000000.1.1"});
     Doc::new("events", "The refused events of a run, the newest first")
+        .through(Corridor::EvidenceResolve)
         .about(
             "As far back as retention keeps rows; the ledger of a dropped day has the older ones.",
         )
@@ -162,6 +166,7 @@ pub(super) fn quarantined() -> Doc {
         "events",
         "A refused event with what was sent, and what became of it since",
     )
+    .through(Corridor::EvidenceResolve)
     .part("run", "platform_run_id", RUN)
     .part(
         "quarantine_id",
@@ -201,17 +206,20 @@ fn a_quarantined() -> Value {
 }
 
 pub(super) fn schemas() -> Doc {
-    Doc::new("events", "The payload schemas, by class and version").answers::<PayloadSchemas>(
-        200,
-        "Every class with its versions",
-        json!({"schemas": [{
-            "event_class": "traffic", "schema_version": 1, "path": "/v1/schemas/traffic/1",
-        }]}),
-    )
+    Doc::new("events", "The payload schemas, by class and version")
+        .through(Corridor::IgIngest)
+        .answers::<PayloadSchemas>(
+            200,
+            "Every class with its versions",
+            json!({"schemas": [{
+                "event_class": "traffic", "schema_version": 1, "path": "/v1/schemas/traffic/1",
+            }]}),
+        )
 }
 
 pub(super) fn schema() -> Doc {
     Doc::new("events", "The JSON Schema of a payload")
+        .through(Corridor::IgIngest)
         .about("With the attributes that this deployment declares.")
         .part("class", "event_class", "traffic")
         .part("version", "schema_version", "1")

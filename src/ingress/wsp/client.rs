@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use reqwest::{Method, StatusCode};
+
 use crate::contracts::problem::Problem;
 use crate::contracts::progress::RunProgress;
 use crate::contracts::verdict::IngestAnswer;
 use crate::domain::ids::PlatformRunId;
 use crate::ingress::wsp::Error;
+use crate::substrate::auth::client::Outgoing;
 
-/// A gate by its address.
-#[derive(Debug, Clone)]
+/// A gate, and as whom it is called.
+#[derive(Clone)]
 pub struct Gate {
-    url: String,
-    http: reqwest::Client,
+    client: Outgoing,
 }
 
 /// What became of a request.
@@ -25,30 +27,17 @@ pub(super) enum Sent {
     },
 }
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(250);
 
 impl Gate {
-    /// `addr` is host and port, such as `127.0.0.1:7070`.
-    ///
-    /// # Errors
-    /// When no HTTP client can be made.
-    pub fn at(addr: &str) -> Result<Gate, Error> {
-        let url = format!("http://{addr}");
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .tcp_nodelay(true)
-            .build();
-        let http = http.map_err(|cause| Error::Gate {
-            url: url.clone(),
-            cause: cause.to_string(),
-        })?;
-        Ok(Gate { url, http })
+    #[must_use]
+    pub const fn new(client: Outgoing) -> Gate {
+        Gate { client }
     }
 
     fn broken(&self, cause: impl ToString) -> Error {
         Error::Gate {
-            url: self.url.clone(),
+            url: self.client.url().to_owned(),
             cause: cause.to_string(),
         }
     }
@@ -56,8 +45,8 @@ impl Gate {
     /// Sends events, one JSON object a line.
     pub(super) async fn send(&self, ndjson: bytes::Bytes) -> Result<Sent, Error> {
         let request = self
-            .http
-            .post(format!("{}/v1/events", self.url))
+            .client
+            .request(Method::POST, "/v1/events")
             .header("content-type", "application/x-ndjson")
             .body(ndjson);
         let response = match request.send().await {
@@ -75,6 +64,12 @@ impl Gate {
             return Ok(Sent::Again {
                 after,
                 cause: format!("HTTP {status}"),
+            });
+        }
+        if status == StatusCode::UNAUTHORIZED && self.client.is_renewed() {
+            return Ok(Sent::Again {
+                after: RETRY_AFTER_DEFAULT,
+                cause: "the credential was changed meanwhile".to_owned(),
             });
         }
         let body = match response.bytes().await {
@@ -100,21 +95,24 @@ impl Gate {
 
     /// How far the run has come. `None` when nobody answers just now.
     pub(super) async fn progress(&self, run: &PlatformRunId) -> Result<Option<RunProgress>, Error> {
-        let request = self
-            .http
-            .get(format!("{}/v1/runs/{run}/progress", self.url));
+        let path = format!("/v1/runs/{run}/progress");
+        let request = self.client.request(Method::GET, &path);
         let Ok(response) = request.send().await else {
             return Ok(None);
         };
-        if !response.status().is_success() {
-            return Ok(None);
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !self.client.is_renewed() => {
+                Err(self.broken(format!("HTTP {} to {path}", response.status())))
+            }
+            status if !status.is_success() => Ok(None),
+            _ => Ok(response.json().await.ok()),
         }
-        Ok(response.json().await.ok())
     }
 
     /// Asks archive and receipts to write out what they hold.
     pub(super) async fn flush(&self, run: &PlatformRunId) {
-        let request = self.http.post(format!("{}/v1/runs/{run}/flush", self.url));
+        let path = format!("/v1/runs/{run}/flush");
+        let request = self.client.request(Method::POST, &path);
         if let Err(cause) = request.send().await {
             tracing::debug!(error = %cause, "flush was not heard; it is asked again");
         }

@@ -26,7 +26,7 @@ pub enum Error {
     NoWorld { run: PlatformRunId },
     #[error("another process is streaming {run}")]
     Busy { run: PlatformRunId },
-    #[error("the gate at {url} does not answer: {cause}")]
+    #[error("the gate at {url} gives no verdicts: {cause}")]
     Gate { url: String, cause: String },
     /// The gate took the request and refused events: the world or the run is wrong.
     #[error("the gate refused {refused} events, the first `{event_id}`: {code} {detail}")]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::contracts::code::Code;
+use crate::contracts::permission::Corridor;
 use crate::rtdl::audit::http::{DecisionView, Explanation};
 use crate::substrate::http::Doc;
 
@@ -38,7 +39,8 @@ pub(super) fn explain() -> Doc {
 }
 
 fn refusals(doc: Doc) -> Doc {
-    doc.refuses(404, &[(Code::NotFound, "there is no decision of this id")])
+    doc.through(Corridor::EvidenceResolve)
+        .refuses(404, &[(Code::NotFound, "there is no decision of this id")])
         .refuses(
             500,
             &[

@@ -1,6 +1,7 @@
 //! What ends a decision worker.
 
 use crate::domain::ids::PlatformRunId;
+use crate::governance::corridor;
 use crate::runtime::{archive, consumer, lease};
 use crate::substrate::{bus, db};
 
@@ -14,6 +15,8 @@ pub enum Error {
     Commit(#[from] consumer::Error),
     #[error(transparent)]
     Bus(#[from] bus::Error),
+    #[error(transparent)]
+    Corridor(#[from] corridor::Denied),
     #[error("the stored position of {run} cannot be read: {cause}")]
     Position { run: PlatformRunId, cause: String },
     #[error("reading the past of a run from the archive")]

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
+use crate::contracts::permission::Corridor;
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::{DecisionId, PlatformRunId};
@@ -419,6 +420,7 @@ impl Worker {
 
     /// Commits what was decided with the position (L4).
     async fn commit(&mut self, position: RunPosition, effects: &Batch) -> Result<(), Error> {
+        self.ground.enter(Corridor::DlaAppend).await?;
         let to = position.to_text();
         self.partitions
             .ensure(&self.ground.db.get().await?, Day::of(effects.now))
