@@ -3,6 +3,7 @@
 //! **Invariant:** nothing outside this room names a vendor's SDK, a database driver or a path of
 //! evidence. Each seam is a small trait with one conformance suite over every implementation.
 
+pub mod aws;
 pub mod bus;
 pub mod clock;
 pub mod data_dir;
@@ -10,4 +11,6 @@ pub mod db;
 pub mod fault;
 pub mod http;
 pub mod objects;
+pub mod secret;
 pub mod tasks;
+pub mod tls;

@@ -142,7 +142,7 @@ async fn through_proxy(world: &World) -> (Proxy, Db) {
     let socket = format!("{dir}/.s.PGSQL.{}", setting("port").await);
     let proxy = Proxy::over(socket.into()).await;
     let url = format!("postgres://{role}:cut@{}/{database}", proxy.address);
-    let endpoint = Endpoint::from_url(&url).unwrap();
+    let endpoint = Endpoint::from_url(&url, None).unwrap();
     (proxy, Db::open(&endpoint, &PoolOptions::default()).unwrap())
 }
 

@@ -303,7 +303,7 @@ async fn nothing_is_waited_for_without_a_limit() {
 #[tokio::test]
 async fn an_unreachable_server_is_unavailable_and_a_wrong_secret_is_refused() {
     // Port 1 of this machine: nobody listens.
-    let nobody = Endpoint::from_url("postgres://u:s@127.0.0.1:1/d").unwrap();
+    let nobody = Endpoint::from_url("postgres://u:s@127.0.0.1:1/d", None).unwrap();
     let db = Db::open(&nobody, &PoolOptions::default()).unwrap();
     let error = db.get().await.unwrap_err();
     assert!(
