@@ -10,6 +10,7 @@ mod inlet;
 mod inlet_faults;
 #[path = "../support/postgres.rs"]
 mod postgres;
-mod proxy;
 mod restore;
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;
 mod world;

@@ -10,7 +10,12 @@ mod data_dir;
 mod database;
 mod helper;
 mod objects;
+mod objects_s3;
 mod objects_suite;
 mod private_postgres;
+#[path = "../support/s3_server.rs"]
+mod s3_server;
 #[path = "../support/postgres.rs"]
 mod support;
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;
