@@ -42,7 +42,8 @@ async fn on_s3s<F: Future<Output = ()>>(check: impl FnOnce(Arc<dyn Objects>) -> 
 }
 
 async fn on_seaweed<F: Future<Output = ()>>(check: impl FnOnce(Arc<dyn Objects>) -> F) {
-    check(Arc::new(bucket(seaweed().await, |_| ()).await)).await;
+    let by_folder = |it: &mut Options| it.lists_unsorted = true;
+    check(Arc::new(bucket(seaweed().await, by_folder).await)).await;
 }
 
 /// A client of a server, as a profile would describe it.

@@ -59,6 +59,7 @@ impl World {
     fn options(&self) -> Options {
         Options {
             attempt_ms_max: 1_000,
+            bytes_per_s_min: 4 << 20,
             ..options(self.proxy.address, &self.name)
         }
     }
@@ -159,16 +160,21 @@ async fn a_refusal_is_told_for_what_it_is() {
     let broken = put().await;
     assert!(matches!(broken, Error::Io { .. }), "{broken:?}");
 
-    let elsewhere = open(options(world.proxy.address, "missing-bucket")).await;
-    for failed in [
-        elsewhere.get(&at).await.map(drop),
-        elsewhere.put_new(&at, body(10)).await.map(drop),
-        elsewhere.list("", None, 1).await.map(drop),
-    ] {
+    for n in 0..4 {
+        world.server.answer([Answer::Only(404, "NoSuchBucket")]);
+        let failed = match n {
+            0 => store.get(&at).await.map(drop),
+            1 => store.put_new(&at, body(10)).await.map(drop),
+            2 => store.list("", None, 1).await.map(drop),
+            _ => store.get_range(&at, 0, 1).await.map(drop),
+        };
         let failed = failed.unwrap_err();
         assert!(matches!(failed, Error::NoBucket { .. }), "{failed:?}");
         assert_eq!(failed.code(), Code::BucketMissing);
     }
+    let nowhere = open(options(seaweed().await, "missing-bucket")).await;
+    let failed = nowhere.put_new(&at, body(10)).await.unwrap_err();
+    assert!(matches!(failed, Error::NoBucket { .. }), "{failed:?}");
 
     let stranger = Credentials::Keys {
         id: "test".to_owned(),
@@ -388,7 +394,7 @@ async fn a_large_write_through_cuts_is_there_once_and_right() {
         let put = world.client().await.put_new(&key, body.clone()).await;
         assert!(
             matches!(put, Ok(Put::Created | Put::Same)),
-            "{is_up} {at} {end:?}: {put:?}"
+            "up {is_up}, at {at}, {end:?}: {put:?}"
         );
         world.assert_there_once(&key, &body).await;
         world.proxy.clear_script();
@@ -460,11 +466,13 @@ async fn a_slow_wire_is_waited_for_and_a_crawling_one_is_not() {
     };
     world.proxy.otherwise(slow(60_000));
     // 1.7 s at this rate, where a try without bytes may take 1 s.
-    let put = world
-        .client_that_tries(1)
-        .await
-        .put_new(&key("slow"), body.clone())
-        .await;
+    let patient = open(Options {
+        attempts_max: 1,
+        bytes_per_s_min: 32 << 10,
+        ..world.options()
+    })
+    .await;
+    let put = patient.put_new(&key("slow"), body.clone()).await;
     assert_eq!(put.unwrap(), Put::Created);
     world.proxy.otherwise(slow(10_000));
     let impatient = open(Options {

@@ -60,6 +60,7 @@ pub(crate) struct S3Server {
 
 #[derive(Clone, Default)]
 struct Script {
+    root: PathBuf,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     heads: Arc<Mutex<Vec<Head>>>,
     /// s3s-fs looks whether an object is there and then writes it. A store has no moment between;
@@ -72,7 +73,13 @@ impl S3Server {
         let dir = tempfile::tempdir().unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(KEY_ID, SECRET));
-        let (service, script) = (builder.build(), Script::default());
+        let (service, script) = (
+            builder.build(),
+            Script {
+                root: dir.path().to_owned(),
+                ..Script::default()
+            },
+        );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = script.clone();
@@ -126,6 +133,11 @@ impl Script {
         if let Some(Answer::Only(status, code)) = answer {
             return Ok(refusal(status, code));
         }
+        // s3s-fs fails on a folder of its own making; to a store it is nothing.
+        let is_read = head.method == Method::GET || head.method == Method::HEAD;
+        if is_read && self.is_folder(head.uri.path()) {
+            return Ok(refusal(404, "NoSuchKey"));
+        }
         let _turn = self.turn.lock().await;
         let request = Request::from_parts(head, s3s::Body::from(body));
         let response = service.call(request).await;
@@ -136,6 +148,16 @@ impl Script {
             Ok(response) => response.map(Body::new),
             Err(_) => refusal(500, "InternalError"),
         })
+    }
+}
+
+impl Script {
+    /// Whether a path of the protocol, `/bucket/key`, is a folder of the disk, or below a file.
+    fn is_folder(&self, path: &str) -> bool {
+        let path = path.trim_start_matches('/').replace("%3D", "=");
+        let has_key = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
+        let path = self.root.join(&path);
+        has_key && (path.is_dir() || path.ancestors().skip(1).any(std::path::Path::is_file))
     }
 }
 
@@ -208,7 +230,11 @@ fn start_seaweed() -> (SocketAddr, Child) {
             "-ip.bind=127.0.0.1",
             "-master.telemetry=false",
         ])
-        .args(["-webdav=false", "-admin.ui=false"])
+        .args([
+            "-webdav=false",
+            "-admin.ui=false",
+            "-s3.autoCreateBucket=false",
+        ])
         .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
         .args(
             SEAWEED_PORTS

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::presigning::PresigningConfig;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
@@ -140,48 +141,80 @@ impl S3Objects {
         after: Option<&ObjectKey>,
         limit: usize,
     ) -> Result<Vec<Listed>, Fault> {
+        // What cannot begin a key begins none. Servers differ in what they make of it.
+        if limit == 0 || (!prefix.is_empty() && format!("{prefix}x").parse::<ObjectKey>().is_err())
+        {
+            return Ok(Vec::new());
+        }
+        if self.options.lists_unsorted {
+            return self.list_and_sort(prefix, after, limit).await;
+        }
         let mut listed: Vec<Listed> = Vec::new();
         let mut after = after.map(ToString::to_string);
         while listed.len() < limit {
             let page_max = (limit - listed.len()).min(PAGE_KEYS_MAX);
-            let page = self
-                .again(|| self.list_once(prefix, after.as_deref(), page_max))
-                .await?;
+            // Continued by key, not by token: a token may die with the server that gave it.
+            let ask = self
+                .ask_for(prefix, page_max)
+                .set_start_after(after.clone());
+            let page = self.again(|| self.page(ask.clone())).await?;
+            in_order(after.as_deref(), &page.names)?;
             listed.extend(page.objects);
-            after = page.last;
-            if !page.is_more {
+            after = page.names.last().cloned();
+            if !page.is_more || after.is_none() {
                 break;
             }
         }
         Ok(listed)
     }
 
-    /// Continued by key, not by token: a token may die with the server that gave it.
-    async fn list_once(
+    /// All that the prefix has, for a server whose order is its own.
+    async fn list_and_sort(
         &self,
         prefix: &str,
-        after: Option<&str>,
+        after: Option<&ObjectKey>,
         limit: usize,
-    ) -> Result<Page, Fault> {
-        let list = self
-            .client
+    ) -> Result<Vec<Listed>, Fault> {
+        let mut listed: Vec<Listed> = Vec::new();
+        let mut token = None;
+        loop {
+            let ask = self.ask_for(prefix, PAGE_KEYS_MAX);
+            let ask = ask.set_continuation_token(token);
+            let page = self.again(|| self.page(ask.clone())).await?;
+            let wanted = |it: &Listed| after.is_none_or(|after| *after < it.key);
+            listed.extend(page.objects.into_iter().filter(wanted));
+            token = page.next;
+            if !page.is_more || token.is_none() {
+                break;
+            }
+        }
+        listed.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    fn ask_for(&self, prefix: &str, limit: usize) -> ListObjectsV2FluentBuilder {
+        self.client
             .list_objects_v2()
             .bucket(&self.options.bucket)
             .prefix(prefix)
-            .set_start_after(after.map(str::to_owned))
-            .max_keys(i32::try_from(limit).unwrap_or(i32::MAX));
-        let found = self.within(0, list.send()).await?;
-        let last = found.contents().last().and_then(|it| it.key.clone());
+            .max_keys(i32::try_from(limit).unwrap_or(i32::MAX))
+    }
+
+    async fn page(&self, ask: ListObjectsV2FluentBuilder) -> Result<Page, Fault> {
+        let found = self.within(0, ask.send()).await?;
         let objects = found.contents().iter().filter_map(|it| {
             // What has no legal key was not written here: a folder that a console made, say.
             let key = it.key.as_deref()?.parse().ok()?;
             let size = u64::try_from(it.size?).ok()?;
             Some(Listed { key, size })
         });
+        let names = found.contents().iter().filter_map(|it| it.key.clone());
         Ok(Page {
             objects: objects.collect(),
-            is_more: found.is_truncated.unwrap_or_default() && last.is_some(),
-            last,
+            names: names.collect(),
+            is_more: found.is_truncated.unwrap_or_default(),
+            next: found.next_continuation_token.clone(),
         })
     }
 
@@ -201,6 +234,36 @@ impl S3Objects {
 
 struct Page {
     objects: Vec<Listed>,
-    last: Option<String>,
+    /// Every name, also those that are no key of ours.
+    names: Vec<String>,
     is_more: bool,
+    next: Option<String>,
+}
+
+/// A listing out of order would end before all is told, without a word.
+fn in_order(after: Option<&str>, names: &[String]) -> Result<(), Fault> {
+    let names = after.into_iter().chain(names.iter().map(String::as_str));
+    if names.is_sorted_by(|one, next| one < next) {
+        return Ok(());
+    }
+    Err(Fault::Refused(
+        "the store does not list in byte order; lists_unsorted in the profile says so".into(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_out_of_order_is_refused() {
+        let check = |after, names: &[&str]| {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            in_order(after, &names).is_ok()
+        };
+        assert!(check(None, &[]) && check(None, &["a"]) && check(Some("a"), &["a-b", "a/b"]));
+        assert!(!check(None, &["a/b", "a-b"]));
+        assert!(!check(Some("a"), &["a"]));
+        assert!(!check(Some("b"), &["a"]));
+    }
 }
