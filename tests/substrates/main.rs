@@ -8,7 +8,11 @@ mod bus_embedded;
 mod bus_suite;
 mod data_dir;
 mod database;
+mod database_managed;
+mod database_suite;
 mod helper;
+#[path = "../support/managed.rs"]
+mod managed;
 mod objects;
 mod objects_s3;
 mod objects_suite;
