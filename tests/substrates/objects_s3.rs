@@ -342,8 +342,8 @@ async fn a_write_through_cuts_is_there_once_and_right() {
     wires.extend(breaks(places(down, down / 2), Wire::down));
     assert!(wires.len() >= 60, "{}", wires.len());
     let checks = wires.into_iter().enumerate().map(async |(n, wire)| {
-        check_one_try(&world, &key(&format!("once/{n}")), &wire, &body).await;
-        let at = key(&format!("cut/{n}"));
+        check_one_try(&world, &key(&format!("once/{n:03}")), &wire, &body).await;
+        let at = key(&format!("cut/{n:03}"));
         let put = world
             .through(&wire, 6)
             .await
@@ -407,7 +407,7 @@ async fn a_large_write_through_cuts_is_there_once_and_right() {
         world
             .proxy
             .script([wire.clone(), wire.clone(), wire.clone(), wire]);
-        let key = key(&format!("large/{n}"));
+        let key = key(&format!("large/{n:03}"));
         let put = world.client().await.put_new(&key, body.clone()).await;
         assert!(
             matches!(put, Ok(Put::Created | Put::Same)),

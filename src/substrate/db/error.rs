@@ -203,6 +203,13 @@ fn refused_connection(source: DriverError) -> Error {
     if let Some(why) = distrust(&source) {
         return Error::Untrusted { why, source };
     }
+    // What the driver found wrong before it asked, or when it was asked for a password.
+    if source.to_string() == "invalid configuration" {
+        let what = source.source().map(ToString::to_string);
+        return Error::Url {
+            what: what.unwrap_or_default(),
+        };
+    }
     match source.as_db_error().map(|it| passes(it.code())) {
         Some(false) => Error::from(source),
         Some(true) | None => Error::Unavailable {
