@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_alarm_is_set_exactly_while_an_answer_is_owed() {
         let mut watch = Watch::new(Some(Duration::from_secs(1)));
         let (sync, ready) = (message(b'S', b""), message(b'Z', b"I"));
@@ -317,20 +317,23 @@ mod tests {
         assert!(watch.alarm.is_none());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_owed_too_long_is_overdue_and_a_sign_of_life_defers_it() {
-        let mut watch = Watch::new(Some(Duration::from_secs(10)));
+        let mut watch = Watch::new(Some(Duration::from_millis(20)));
         watch.sent(&startup());
         watch.sent(&message(b'S', b""));
-        let overdue = |watch: &mut Watch| {
-            watch.is_overdue(&mut Context::from_waker(std::task::Waker::noop()))
-        };
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert!(!overdue(&mut watch));
+        let due = |watch: &Watch| watch.alarm.as_ref().unwrap().deadline();
+        let before = due(&watch);
         watch.received(&message(b'D', b"\0\0"));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert!(!overdue(&mut watch));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(overdue(&mut watch));
+        assert!(before < due(&watch));
+        let overdue = std::future::poll_fn(|cx| {
+            if watch.is_overdue(cx) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        });
+        tokio::time::timeout(Duration::from_secs(10), overdue)
+            .await
+            .unwrap();
     }
 }
