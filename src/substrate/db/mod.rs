@@ -6,6 +6,7 @@
 mod copy;
 mod endpoint;
 mod error;
+mod fitness;
 pub mod managed;
 pub mod migrate;
 pub mod private;
