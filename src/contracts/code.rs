@@ -94,6 +94,11 @@ codes! {
     ScenarioInvalid = "SCENARIO_INVALID" => "Correct the scenario at the place named; docs/scenarios.md has every key.",
     Unbalanced = "UNBALANCED" => "The reconciliation names the checks that do not balance; each line says what is missing where.",
     ChainBroken = "CHAIN_BROKEN" => "The first altered record is named; compare it with its segment and anchor.",
+    ObjectsDenied = "OBJECTS_DENIED" => "Give this process credentials that may read, write and list the bucket; the store's own words name what it refused.",
+    BucketMissing = "BUCKET_MISSING" => "Make the bucket with fraudplat provision, or correct its name in the profile.",
+    DatabaseNotDurable = "DATABASE_NOT_DURABLE" => "Switch the named setting on for the server, the database and the role, and start again.",
+    DatabaseUnfit = "DATABASE_UNFIT" => "Give the URL of a writable PostgreSQL server of a supported version and roles as docs/operating.md says.",
+    DatabaseUntrusted = "DATABASE_UNTRUSTED" => "Name the certificate authority of the server in ca_file, and in the URL the host that its certificate names.",
     SubstrateUnavailable = "SUBSTRATE_UNAVAILABLE" => "Check that the named server is up and reachable; nothing was lost.",
 }
 

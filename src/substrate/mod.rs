@@ -4,6 +4,7 @@
 //! evidence. Each seam is a small trait with one conformance suite over every implementation.
 
 pub mod auth;
+pub mod aws;
 pub mod bus;
 pub mod clock;
 pub mod data_dir;
@@ -11,4 +12,6 @@ pub mod db;
 pub mod fault;
 pub mod http;
 pub mod objects;
+pub mod secret;
 pub mod tasks;
+pub mod tls;

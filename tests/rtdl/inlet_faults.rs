@@ -9,8 +9,11 @@ use fraudplat::substrate::db::{Db, Endpoint, PoolOptions};
 use fraudplat::substrate::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 
-use crate::proxy::Proxy;
+use crate::tcp_proxy::{End, TcpProxy};
 use crate::world::{CONTEXTS, World, bytes, context, eventually, pins, shard_of, world};
+
+/// What is said when a COMMIT is through, in the server's protocol.
+const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
 
 /// Small batches, so that a run of any length is cut many times.
 fn small() -> Options {
@@ -124,7 +127,7 @@ async fn killed_again_and_again_it_writes_everything_once() {
 }
 
 /// A role of its own on the test's database, reached through a wire that can be cut.
-async fn through_proxy(world: &World) -> (Proxy, Db) {
+async fn through_proxy(world: &World) -> (TcpProxy, Db) {
     let owner = world.db.owner.get().await.unwrap();
     let setting = async |name: &str| -> String {
         let sql = format!("SELECT current_setting('{name}')");
@@ -140,9 +143,9 @@ async fn through_proxy(world: &World) -> (Proxy, Db) {
     owner.batch_execute(&create).await.unwrap();
     let dir = setting("unix_socket_directories").await;
     let socket = format!("{dir}/.s.PGSQL.{}", setting("port").await);
-    let proxy = Proxy::over(socket.into()).await;
+    let proxy = TcpProxy::to_socket(socket.into()).await;
     let url = format!("postgres://{role}:cut@{}/{database}", proxy.address);
-    let endpoint = Endpoint::from_url(&url).unwrap();
+    let endpoint = Endpoint::from_url(&url, None).unwrap();
     (proxy, Db::open(&endpoint, &PoolOptions::default()).unwrap())
 }
 
@@ -154,7 +157,7 @@ async fn a_commit_whose_answer_is_lost_is_settled_by_the_position() {
     let mut tasks = Tasks::new(CancellationToken::new());
     Inlet::create(small(), &world.ground).start(&mut tasks);
     for cut in 1..=3 {
-        proxy.arm();
+        proxy.arm(COMMITTED, End::Cut);
         let run = pins("a");
         let from = (cut - 1) * 20 + 1;
         let anchors =

@@ -13,7 +13,8 @@ mod inlet_faults;
 mod kinesis_server;
 #[path = "../support/postgres.rs"]
 mod postgres;
-mod proxy;
 mod reshard;
 mod restore;
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;
 mod world;

@@ -7,8 +7,9 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
 use fraudplat::domain::vocabulary::{EventClass, Stream};
+use fraudplat::substrate::aws::Credentials;
 use fraudplat::substrate::bus::Shard;
-use fraudplat::substrate::bus::kinesis::{Credentials, KinesisBus, Options, StreamOptions};
+use fraudplat::substrate::bus::kinesis::{KinesisBus, Options, StreamOptions};
 use fraudplat::substrate::clock::{SystemClock, SystemEntropy};
 
 use crate::decider::{FEATURES, Run};
@@ -36,18 +37,20 @@ async fn resharded() -> Resharded {
     };
     let options = Options {
         endpoint_url: Some(server.endpoint_url.clone()),
-        region: "us-east-1".to_owned(),
+        region: Some("us-east-1".to_owned()),
+        ca_file: None,
         connect_timeout_ms: 2_000,
         request_timeout_ms: 5_000,
         reads_per_second_max: 200,
         streams: Stream::ALL.iter().map(of_stream).collect(),
     };
-    let credentials = Credentials::Fixed {
+    let credentials = Credentials::Keys {
         id: "test".to_owned(),
         secret: "test".to_owned(),
     };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let bus = KinesisBus::open(options.clone(), credentials, clock, entropy).await;
+    let bus = KinesisBus::open(options.clone(), &credentials, clock, entropy);
+    let bus = bus.await.unwrap();
     bus.provision().await.unwrap();
     let mut world = world().await;
     world.ground.bus = Arc::new(bus);

@@ -9,6 +9,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use fraudplat::domain::offset::{Position, SequenceNumber, ShardId};
 use fraudplat::domain::vocabulary::Stream;
+use fraudplat::substrate::aws;
 use fraudplat::substrate::bus::kinesis::{
     self, KinesisBus, Options, ProvisionError, StreamOptions,
 };
@@ -34,7 +35,8 @@ pub(crate) fn options(endpoint_url: &str, streams: &[(Stream, u32)]) -> Options 
     };
     Options {
         endpoint_url: Some(endpoint_url.to_owned()),
-        region: "us-east-1".to_owned(),
+        region: Some("us-east-1".to_owned()),
+        ca_file: None,
         connect_timeout_ms: 2_000,
         request_timeout_ms: 5_000,
         // What Kinesis allows would make the tests wait and prove nothing more.
@@ -44,12 +46,13 @@ pub(crate) fn options(endpoint_url: &str, streams: &[(Stream, u32)]) -> Options 
 }
 
 pub(crate) async fn open(options: Options) -> KinesisBus {
-    let credentials = kinesis::Credentials::Fixed {
+    let credentials = aws::Credentials::Keys {
         id: "test".to_owned(),
         secret: "test".to_owned(),
     };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    KinesisBus::open(options, credentials, clock, entropy).await
+    let bus = KinesisBus::open(options, &credentials, clock, entropy);
+    bus.await.unwrap()
 }
 
 /// A bus over streams that are there.

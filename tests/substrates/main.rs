@@ -10,14 +10,23 @@ mod bus_embedded;
 mod bus_suite;
 mod data_dir;
 mod database;
+mod database_managed;
+mod database_suite;
 mod helper;
 mod kinesis;
 mod kinesis_faults;
 mod kinesis_reshard;
 #[path = "../support/kinesis_server.rs"]
 mod kinesis_server;
+#[path = "../support/managed.rs"]
+mod managed;
 mod objects;
+mod objects_s3;
 mod objects_suite;
 mod private_postgres;
+#[path = "../support/s3_server.rs"]
+mod s3_server;
 #[path = "../support/postgres.rs"]
 mod support;
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;

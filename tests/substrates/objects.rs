@@ -1,13 +1,18 @@
 //! The objects suite over every object store.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use fraudplat::substrate::clock::SystemEntropy;
 use fraudplat::substrate::fault::{FaultPlan, FaultyObjects};
 use fraudplat::substrate::objects::Objects;
 use fraudplat::substrate::objects::local::LocalObjects;
 use fraudplat::substrate::objects::memory::MemoryObjects;
+use fraudplat::substrate::objects::s3::{Options, Provisioned, S3Objects};
 
 use crate::objects_suite::*;
+use crate::s3_server::{S3Server, credentials, seaweed};
 
 async fn on_local<F: Future<Output = ()>>(check: impl FnOnce(Arc<dyn Objects>) -> F) {
     let root = tempfile::tempdir().unwrap();
@@ -29,6 +34,43 @@ async fn on_faulty_without_faults<F: Future<Output = ()>>(
 ) {
     let store = FaultyObjects::new(MemoryObjects::new(), FaultPlan::none());
     check(Arc::new(store)).await;
+}
+
+async fn on_s3s<F: Future<Output = ()>>(check: impl FnOnce(Arc<dyn Objects>) -> F) {
+    let server = S3Server::start().await;
+    check(Arc::new(bucket(server.address, |_| ()).await)).await;
+}
+
+async fn on_seaweed<F: Future<Output = ()>>(check: impl FnOnce(Arc<dyn Objects>) -> F) {
+    let by_folder = |it: &mut Options| it.lists_unsorted = true;
+    check(Arc::new(bucket(seaweed().await, by_folder).await)).await;
+}
+
+/// A client of a server, as a profile would describe it.
+pub(crate) fn options(server: SocketAddr, bucket: &str) -> Options {
+    Options {
+        endpoint_url: Some(format!("http://{server}")),
+        path_style: true,
+        ..Options::new(bucket)
+    }
+}
+
+pub(crate) async fn open(options: Options) -> S3Objects {
+    let entropy = Arc::new(SystemEntropy);
+    let store = S3Objects::open(options, &credentials(), entropy).await;
+    store.unwrap()
+}
+
+/// A bucket that no other test sees.
+pub(crate) async fn bucket(server: SocketAddr, change: impl FnOnce(&mut Options)) -> S3Objects {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("bucket-{}", NUMBER.fetch_add(1, Ordering::SeqCst));
+    let mut options = options(server, &name);
+    change(&mut options);
+    let store = open(options).await;
+    assert_eq!(store.provision().await.unwrap(), Provisioned::Made);
+    assert_eq!(store.provision().await.unwrap(), Provisioned::There);
+    store
 }
 
 macro_rules! suite {
@@ -54,4 +96,4 @@ macro_rules! suite {
     };
 }
 
-suite! { on_local on_memory on_faulty_without_faults }
+suite! { on_local on_memory on_faulty_without_faults on_s3s on_seaweed }

@@ -73,7 +73,9 @@ impl AwsProxy {
         let script = Arc::new(Mutex::new(Script::default()));
         let line = Line {
             upstream: upstream.to_owned(),
-            client: reqwest::Client::new(),
+            client: fraudplat::substrate::auth::client::builder()
+                .build()
+                .unwrap(),
             script: script.clone(),
         };
         let mut accepting = JoinSet::new();

@@ -13,20 +13,19 @@ mod shards;
 mod tip;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::config::{Builder, StalledStreamProtectionConfig};
-use aws_sdk_kinesis::{Client, config};
-use aws_smithy_http_client::tls;
 use serde::Deserialize;
 
 use crate::domain::offset::{Position, ShardId, ShardRef};
 use crate::domain::vocabulary::Stream;
+use crate::substrate::aws::{self, Credentials};
 use crate::substrate::bus::kinesis::answer::Failure;
 use crate::substrate::bus::kinesis::cursor::Cursors;
 use crate::substrate::bus::kinesis::pace::Pace;
@@ -43,7 +42,11 @@ use crate::substrate::clock::{Clock, Entropy};
 pub struct Options {
     /// `None`: the region's own.
     pub endpoint_url: Option<String>,
-    pub region: String,
+    /// `None`: what the environment, the shared configuration or the machine says.
+    pub region: Option<String>,
+    /// Certificates (PEM) that are trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     pub connect_timeout_ms: u64,
     /// Of one request, the fetching of credentials included. A put whose answer takes longer is
     /// `Unknown`.
@@ -66,15 +69,6 @@ pub struct StreamOptions {
     pub retention_hours: u32,
 }
 
-/// How requests are signed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// The SDK's standard chain: environment, files, web identity, the machine's role.
-    Standard,
-    /// These, for a server that does not look at them.
-    Fixed { id: String, secret: String },
-}
-
 /// Keep it in an `Arc`; it needs no end of its own.
 pub struct KinesisBus {
     client: Client,
@@ -89,22 +83,25 @@ pub struct KinesisBus {
 impl KinesisBus {
     /// Makes the client; nothing is asked of the network but what the credentials' chain asks for
     /// its own sake.
+    ///
+    /// # Errors
+    /// No region is known, or a file of certificates cannot be used.
     pub async fn open(
         options: Options,
-        credentials: Credentials,
+        credentials: &Credentials,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-    ) -> KinesisBus {
+    ) -> Result<KinesisBus, aws::Error> {
         let pace = Pace::new(options.reads_per_second_max);
-        KinesisBus {
-            client: client(&options, credentials).await,
+        Ok(KinesisBus {
+            client: client(&options, credentials).await?,
             options,
             clock,
             entropy,
             cursors: Cursors::default(),
             pace,
             newest: Newest::default(),
-        }
+        })
     }
 
     /// The physical name of a stream that the bus carries.
@@ -115,30 +112,23 @@ impl KinesisBus {
     }
 }
 
-async fn client(options: &Options, credentials: Credentials) -> Client {
-    let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(ring)
-        .build_https();
-    let mut shared = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .region(Region::new(options.region.clone()))
-        .http_client(http);
-    if let Credentials::Fixed { id, secret } = credentials {
-        let fixed = config::Credentials::new(id, secret, None, None, "fixed");
-        shared = shared.credentials_provider(fixed);
-    }
-    let shared = shared.load().await;
+async fn client(options: &Options, credentials: &Credentials) -> Result<Client, aws::Error> {
+    let place = aws::Place {
+        endpoint_url: options.endpoint_url.clone(),
+        region: options.region.clone(),
+        ca_file: options.ca_file.clone(),
+        connect_ms_max: options.connect_timeout_ms,
+    };
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_millis(options.connect_timeout_ms))
         .operation_timeout(Duration::from_millis(options.request_timeout_ms))
         .build();
-    // Of this service alone: the credentials' own services keep their addresses and retries.
-    let mut config = Builder::from(&shared)
-        .retry_config(RetryConfig::disabled())
+    // Of this service alone: the credentials' own services keep their addresses.
+    let mut config = Builder::from(&aws::config(&place, credentials).await?)
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     config.set_endpoint_url(options.endpoint_url.clone());
-    Client::from_conf(config.build())
+    Ok(Client::from_conf(config.build()))
 }
 
 #[async_trait]

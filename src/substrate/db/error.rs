@@ -3,9 +3,13 @@
 
 use std::error::Error as _;
 use std::io;
+use std::path::PathBuf;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
+
+use crate::contracts::code::Code;
+use crate::substrate::tls;
 
 /// The driver's own error, for signatures that `?` turns into [`Error`].
 pub type DriverError = tokio_postgres::Error;
@@ -58,6 +62,31 @@ pub enum Error {
     Form { what: &'static str, cause: String },
     #[error("the database URL is wrong: {what}")]
     Url { what: String },
+    /// Who answers is not whom we were to speak to.
+    #[error("the database server is not trusted: {why}")]
+    Untrusted {
+        why: String,
+        #[source]
+        source: DriverError,
+    },
+    /// The certificates to trust cannot be had.
+    #[error("the database connection cannot be protected")]
+    Trust(#[from] tls::Error),
+    #[error("reading the password of `{path}`")]
+    PasswordFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// An answered commit could be gone after a crash.
+    #[error("the database server has {setting} = {found}: what it confirms may be lost in a crash")]
+    NotDurable {
+        setting: &'static str,
+        found: String,
+    },
+    /// Reached, but not to be worked with.
+    #[error("the database server cannot be used: {what}")]
+    Unfit { what: String },
     #[error("migrating the database")]
     Migrate {
         #[source]
@@ -89,6 +118,28 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::Conflict { .. } | Error::Unavailable { .. })
+    }
+
+    /// What an operator reads about it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Url { .. } | Error::Trust(_) | Error::PasswordFile { .. } => {
+                Code::ProfileInvalid
+            }
+            Error::Untrusted { .. } => Code::DatabaseUntrusted,
+            Error::NotDurable { .. } => Code::DatabaseNotDurable,
+            Error::Unfit { .. } => Code::DatabaseUnfit,
+            Error::Unavailable { .. }
+            | Error::Lost { .. }
+            | Error::Conflict { .. }
+            | Error::Unique { .. }
+            | Error::Sql { .. }
+            | Error::Misuse { .. }
+            | Error::Form { .. }
+            | Error::Migrate { .. }
+            | Error::Schema { .. } => Code::SubstrateUnavailable,
+        }
     }
 
     /// The server's five characters, where the server spoke.
@@ -149,12 +200,38 @@ fn refused_connection(source: DriverError) -> Error {
             || *code == SqlState::TOO_MANY_CONNECTIONS
             || kind_of(code.code()) == Kind::Lost
     };
+    if let Some(why) = distrust(&source) {
+        return Error::Untrusted { why, source };
+    }
+    // What the driver found wrong before it asked, or when it was asked for a password.
+    if source.to_string() == "invalid configuration" {
+        let what = source.source().map(ToString::to_string);
+        return Error::Url {
+            what: what.unwrap_or_default(),
+        };
+    }
     match source.as_db_error().map(|it| passes(it.code())) {
         Some(false) => Error::from(source),
         Some(true) | None => Error::Unavailable {
             what: "no connection",
             source: Some(source),
         },
+    }
+}
+
+/// Why a handshake will fail again: a certificate, a server without TLS. A wire that broke during
+/// one says nothing about whom it led to.
+fn distrust(error: &DriverError) -> Option<String> {
+    if !error.to_string().starts_with("error performing TLS") {
+        return None;
+    }
+    let cause = error.source()?;
+    match cause.downcast_ref::<io::Error>() {
+        None => Some(cause.to_string()),
+        Some(broken) => {
+            let refusal = broken.get_ref()?.downcast_ref::<rustls::Error>()?;
+            Some(refusal.to_string())
+        }
     }
 }
 

@@ -6,14 +6,18 @@
 mod copy;
 mod endpoint;
 mod error;
+mod fitness;
+pub mod managed;
 pub mod migrate;
 pub mod private;
+mod trust;
 mod types;
+mod watch;
 
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::NoTls;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use deadpool_postgres::{Object as Client, Transaction};
 pub use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -24,6 +28,8 @@ pub use copy::copy_in;
 pub use endpoint::Endpoint;
 pub use error::{DriverError, Error};
 pub use types::Day;
+
+use watch::Wire;
 
 /// The role that migrations run as; it owns every table.
 pub const OWNER: &str = "fraudplat_owner";
@@ -42,6 +48,7 @@ pub struct PoolOptions {
     pub wait_ms_max: u64,
     /// How long to make a new one.
     pub connect_ms_max: u64,
+    /// 0: no limit, for migrations.
     pub statement_ms_max: u64,
     /// Below the lease, so that a stalled holder is rolled back before another takes over.
     pub idle_in_transaction_ms_max: u64,
@@ -74,7 +81,8 @@ impl Db {
     /// Builds the pool. The first connection is made by the first [`Db::get`].
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the limits make no pool.
+    /// [`Error::Unavailable`] when the limits make no pool; [`Error::Trust`] when the certificates
+    /// to trust cannot be had.
     pub fn open(endpoint: &Endpoint, options: &PoolOptions) -> Result<Db, Error> {
         // Every read follows a key, in the key's order. Of a table that has grown since its statistics
         // were taken the planner expects few rows, and would fetch and sort all that are left for each page;
@@ -88,12 +96,22 @@ impl Db {
             acting_as.unwrap_or_default()
         );
         let connect = Duration::from_millis(options.connect_ms_max);
-        let config = endpoint.config(&options.application_name, &session, connect);
+        let config = endpoint.config(&session, options);
+        // The server ends a statement at its limit and says so. Later than that nothing is coming.
+        let answer = Duration::from_millis(
+            options
+                .statement_ms_max
+                .saturating_add(options.connect_ms_max),
+        );
+        let wire = Wire {
+            tls: endpoint.trust.client_config()?.map(MakeRustlsConnect::new),
+            answer_max: (options.statement_ms_max > 0).then_some(answer),
+        };
         // A closed connection is seen without asking; a round trip per use would buy no certainty.
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let pool = Pool::builder(Manager::from_config(config, wire, recycling))
             .max_size(options.connections_max.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(Duration::from_millis(options.wait_ms_max)))

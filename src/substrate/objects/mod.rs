@@ -3,6 +3,7 @@
 
 pub mod local;
 pub mod memory;
+pub mod s3;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::contracts::code::Code;
 use crate::domain::digest::{Digest, ParseError};
 
 /// A key such as `run_…/sr/run_facts_view.json`: 1..=1024 bytes of `[A-Za-z0-9._=/-]`, without
@@ -76,6 +78,34 @@ pub enum Error {
     },
     #[error("object `{key}` is evidence; it is not removed")]
     Evidence { key: String },
+    /// Asking again would be refused again: as somebody else, or with other rights.
+    #[error("{action} of object `{key}` is not allowed to these credentials")]
+    Denied {
+        action: &'static str,
+        key: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Asked to slow down, as often as was tried.
+    #[error("{action} of object `{key}` failed: the store asks to slow down")]
+    Throttled {
+        action: &'static str,
+        key: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the object store has no bucket `{bucket}`")]
+    NoBucket {
+        bucket: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Wrong before anything was asked of the store.
+    #[error("the object store is set up wrongly")]
+    Setup {
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("object `{key}` has {size} bytes; the range {start}..{end} lies outside")]
     Range {
         key: String,
@@ -102,6 +132,20 @@ fn check_removable(key: &ObjectKey) -> Result<(), Error> {
         false => Err(Error::Evidence {
             key: key.to_string(),
         }),
+    }
+}
+
+impl Error {
+    /// What an operator reads about it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Denied { .. } => Code::ObjectsDenied,
+            Error::NoBucket { .. } => Code::BucketMissing,
+            Error::Setup { .. } => Code::ProfileInvalid,
+            Error::Io { .. } | Error::Throttled { .. } => Code::SubstrateUnavailable,
+            Error::Range { .. } | Error::Evidence { .. } => Code::Internal,
+        }
     }
 }
 

@@ -1,0 +1,520 @@
+//! S3 when it refuses, hesitates or breaks off: what is told, what is tried again, and that a lost
+//! reply is never taken for a conflict.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fraudplat::contracts::code::Code;
+use fraudplat::domain::digest::Digest;
+use fraudplat::substrate::aws::Credentials;
+use fraudplat::substrate::clock::SystemEntropy;
+use fraudplat::substrate::objects::s3::{Encryption, Options, S3Objects};
+use fraudplat::substrate::objects::{Error, ObjectKey, Objects, Put};
+use futures::{StreamExt as _, stream};
+
+use crate::objects::{bucket, open, options};
+use crate::s3_server::{Answer, S3Server, seaweed};
+use crate::tcp_proxy::{At, End, TcpProxy, Way, Wire};
+
+const LARGE_BYTES: usize = 20 << 20;
+
+fn key(text: &str) -> ObjectKey {
+    text.parse().unwrap()
+}
+
+/// Bytes that differ everywhere, so that a part in the wrong place shows.
+fn body(n_bytes: usize) -> Bytes {
+    let words = (0..n_bytes.div_ceil(4)).map(|it| (it as u32).to_le_bytes());
+    let mut bytes: Vec<u8> = words.flatten().collect();
+    bytes.truncate(n_bytes);
+    Bytes::from(bytes)
+}
+
+/// A server and, through a wire of the test's, a client of a fresh bucket on it; the second client
+/// has a wire that always works.
+struct World {
+    server: S3Server,
+    proxy: TcpProxy,
+    direct: S3Objects,
+    name: String,
+}
+
+async fn world() -> World {
+    let server = S3Server::start().await;
+    let direct = bucket(server.address, |_| ()).await;
+    let proxy = TcpProxy::to(server.address).await;
+    // Bucket names are counted; the server has only this one.
+    let heads = server.take_heads();
+    let name = heads[0].uri.path().trim_matches('/').to_owned();
+    World {
+        server,
+        proxy,
+        direct,
+        name,
+    }
+}
+
+impl World {
+    fn options(&self) -> Options {
+        Options {
+            attempt_ms_max: 1_000,
+            bytes_per_s_min: 4 << 20,
+            ..options(self.proxy.address, &self.name)
+        }
+    }
+
+    /// A client without open connections, so that the script begins with its first.
+    async fn client(&self) -> S3Objects {
+        open(self.options()).await
+    }
+
+    async fn client_that_tries(&self, attempts_max: u32) -> S3Objects {
+        open(Options {
+            attempts_max,
+            ..self.options()
+        })
+        .await
+    }
+
+    /// A client whose first connection is such a wire.
+    async fn through(&self, wire: &Wire, attempts_max: u32) -> S3Objects {
+        let proxy = TcpProxy::to(self.server.address).await;
+        proxy.script([wire.clone()]);
+        let options = Options {
+            endpoint_url: Some(format!("http://{}", proxy.address)),
+            attempts_max,
+            ..self.options()
+        };
+        open(options).await
+    }
+
+    async fn assert_there_once(&self, at: &ObjectKey, body: &Bytes) {
+        assert_eq!(self.direct.get(at).await.unwrap().as_ref(), Some(body));
+        let listed = self.direct.list(at.as_str(), None, 10).await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].size, body.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_hesitates_is_asked_again() {
+    let world = world().await;
+    let store = world.client().await;
+    let (at, body) = (key("run/a"), body(1_000));
+    world.server.answer([
+        Answer::Only(503, "SlowDown"),
+        Answer::Only(409, "ConditionalRequestConflict"),
+        Answer::Only(500, "InternalError"),
+        Answer::Only(400, "RequestTimeout"),
+    ]);
+    assert_eq!(
+        store.put_new(&at, body.clone()).await.unwrap(),
+        Put::Created
+    );
+    assert_eq!(world.server.take_heads().len(), 5);
+    world.server.answer([
+        Answer::Only(503, "SlowDown"),
+        Answer::Only(500, "InternalError"),
+    ]);
+    assert_eq!(store.get(&at).await.unwrap(), Some(body));
+    world.server.answer([Answer::Only(503, "SlowDown")]);
+    assert_eq!(store.list("run/", None, 10).await.unwrap().len(), 1);
+}
+
+/// Written, and told that it was not: the next try finds it and says the same.
+#[tokio::test]
+async fn a_write_that_was_done_and_denied_is_no_conflict() {
+    let world = world().await;
+    let store = world.client().await;
+    for (n, size) in [100, LARGE_BYTES].into_iter().enumerate() {
+        let (at, body) = (key(&format!("done/{n}")), body(size));
+        // Of a large one: the look, the beginning, three parts; then the completion.
+        let before = if size == LARGE_BYTES { 5 } else { 0 };
+        world.server.answer(vec![Answer::Right; before]);
+        world.server.answer([Answer::Done(500, "InternalError")]);
+        let put = store.put_new(&at, body.clone()).await.unwrap();
+        assert_eq!(put, Put::Same, "{size} bytes");
+        world.assert_there_once(&at, &body).await;
+        let put = store.put_new(&at, Bytes::from_static(b"other")).await;
+        let stored = Digest::of_bytes(&body);
+        assert_eq!(put.unwrap(), Put::Conflict { stored });
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_for_what_it_is() {
+    let world = world().await;
+    let store = world.client_that_tries(3).await;
+    let at = key("a");
+    let put = async || store.put_new(&at, body(10)).await.unwrap_err();
+
+    world.server.take_heads();
+    world.server.answer([Answer::Only(403, "AccessDenied")]);
+    let denied = put().await;
+    assert!(matches!(denied, Error::Denied { .. }), "{denied:?}");
+    assert_eq!(denied.code(), Code::ObjectsDenied);
+    assert_eq!(
+        world.server.take_heads().len(),
+        1,
+        "asked again for nothing"
+    );
+
+    world.server.answer([Answer::Only(503, "SlowDown"); 3]);
+    let throttled = put().await;
+    assert!(
+        matches!(throttled, Error::Throttled { .. }),
+        "{throttled:?}"
+    );
+    assert_eq!(world.server.take_heads().len(), 3);
+
+    world.server.answer([Answer::Only(500, "InternalError"); 3]);
+    let broken = put().await;
+    assert!(matches!(broken, Error::Io { .. }), "{broken:?}");
+
+    for n in 0..4 {
+        world.server.answer([Answer::Only(404, "NoSuchBucket")]);
+        let failed = match n {
+            0 => store.get(&at).await.map(drop),
+            1 => store.put_new(&at, body(10)).await.map(drop),
+            2 => store.list("", None, 1).await.map(drop),
+            _ => store.get_range(&at, 0, 1).await.map(drop),
+        };
+        let failed = failed.unwrap_err();
+        assert!(matches!(failed, Error::NoBucket { .. }), "{failed:?}");
+        assert_eq!(failed.code(), Code::BucketMissing);
+    }
+    let nowhere = open(options(seaweed().await, "missing-bucket")).await;
+    let failed = nowhere.put_new(&at, body(10)).await.unwrap_err();
+    assert!(matches!(failed, Error::NoBucket { .. }), "{failed:?}");
+
+    let stranger = Credentials::Keys {
+        id: "test".to_owned(),
+        secret: "wrong".to_owned(),
+    };
+    let stranger = S3Objects::open(world.options(), &stranger, Arc::new(SystemEntropy)).await;
+    let denied = stranger.unwrap().get(&at).await.unwrap_err();
+    assert!(matches!(denied, Error::Denied { .. }), "{denied:?}");
+}
+
+#[tokio::test]
+async fn a_write_says_how_it_is_to_be_encrypted_and_what_its_bytes_are() {
+    let world = world().await;
+    let kms = Encryption::KmsKeyId("alias/fraudplat".to_owned());
+    for (n, (encryption, expect)) in [
+        (Encryption::None, (None, None)),
+        (Encryption::Aes256, (Some("AES256"), None)),
+        (kms, (Some("aws:kms"), Some("alias/fraudplat"))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let store = open(Options {
+            encryption,
+            ..world.options()
+        })
+        .await;
+        world.server.take_heads();
+        for size in [10, LARGE_BYTES] {
+            let at = key(&format!("encrypted/{n}/{size}"));
+            store.put_new(&at, body(size)).await.unwrap();
+        }
+        let heads = world.server.take_heads();
+        let value = |at: usize, name: &str| {
+            let value = heads[at].headers.get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        // The write, then the look, then the beginning of the large one.
+        for at in [0, 2] {
+            let found = (
+                value(at, "x-amz-server-side-encryption"),
+                value(at, "x-amz-server-side-encryption-aws-kms-key-id"),
+            );
+            let found = (found.0.as_deref(), found.1.as_deref());
+            assert_eq!(found, expect, "{:?}", heads[at]);
+        }
+        assert_eq!(heads[2].uri.query(), Some("uploads"));
+        let writes = heads.iter().filter(|it| it.method == "PUT");
+        for write in writes {
+            // In a header: some servers cannot read one that follows the body.
+            assert!(
+                write.headers.contains_key("x-amz-checksum-crc32"),
+                "{write:?}"
+            );
+            assert!(!write.headers.contains_key("x-amz-trailer"), "{write:?}");
+        }
+        assert_eq!(value(0, "if-none-match").as_deref(), Some("*"));
+        let complete = heads.len() - 1;
+        assert_eq!(heads[complete].method, "POST");
+        assert_eq!(value(complete, "if-none-match").as_deref(), Some("*"));
+    }
+}
+
+#[tokio::test]
+async fn a_link_reads_the_object_until_it_expires() {
+    let server = seaweed().await;
+    let store = bucket(server, |_| ()).await;
+    let at = key("run/report=1.html");
+    store.put_new(&at, body(100)).await.unwrap();
+    let link = store.presign(&at, Duration::from_secs(60)).await.unwrap();
+    let client = fraudplat::substrate::auth::client::builder()
+        .build()
+        .unwrap();
+    let read = async |url: &str| client.get(url).send().await.unwrap();
+    let found = read(&link).await;
+    assert_eq!(found.status(), 200);
+    assert_eq!(found.bytes().await.unwrap(), body(100));
+    let unsigned = link.split('?').next().unwrap();
+    assert_eq!(read(unsigned).await.status(), 403);
+    let other = link
+        .replace("report=1", "report=2")
+        .replace("report%3D1", "report%3D2");
+    assert_ne!(other, link);
+    assert_eq!(read(&other).await.status(), 403);
+    let short = store.presign(&at, Duration::from_secs(1)).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while read(&short).await.status() != 403 {
+        assert!(Instant::now() < deadline, "a link does not expire");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        store
+            .presign(&at, Duration::from_secs(8 * 86_400))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn what_others_put_into_the_bucket_disturbs_no_listing() {
+    let world = world().await;
+    let store = world.client().await;
+    store.put_new(&key("a/b"), body(1)).await.unwrap();
+    world.server.plant(&world.name, "a/ with space");
+    let listed = store.list("", None, 10).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(store.list("", None, 1).await.unwrap()[0].key, key("a/b"));
+}
+
+/// More keys than a page holds.
+#[tokio::test]
+async fn a_listing_goes_on_over_pages() {
+    let server = S3Server::start().await;
+    let store = Arc::new(bucket(server.address, |_| ()).await);
+    let keys: Vec<ObjectKey> = (0..1_203).map(|it| key(&format!("p/{it:05}"))).collect();
+    let puts = keys.iter().map(|at| store.put_new(at, Bytes::new()));
+    futures::future::join_all(puts).await;
+    for limit in [1_000, 1_001, 2_000] {
+        let listed = store.list("p/", None, limit).await.unwrap();
+        let found: Vec<_> = listed.into_iter().map(|it| it.key).collect();
+        assert_eq!(found, keys[..limit.min(keys.len())]);
+    }
+}
+
+/// Where a connection breaks: at its start, within the head, at the seams, within the body, at the
+/// end and beyond it.
+fn places(n_bytes: u64, head_bytes: u64) -> Vec<u64> {
+    let mut places = vec![0, 1, head_bytes / 2, head_bytes - 1, head_bytes];
+    places.extend((1..8).map(|it| head_bytes + (n_bytes - head_bytes) * it / 8));
+    places.extend([n_bytes - 1, n_bytes]);
+    places.retain(|it| *it <= n_bytes);
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+/// Every place with every end, in the direction that is up or down.
+fn breaks(places: Vec<u64>, wire: fn(At, End) -> Wire) -> Vec<Wire> {
+    let ends = [End::Cut, End::Reset, End::Silent];
+    let both = |at: u64| ends.map(|end| wire(At::Bytes(at), end));
+    places.into_iter().flat_map(both).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_through_cuts_is_there_once_and_right() {
+    let world = world().await;
+    let body = body(50_000);
+    let (store, at) = (world.client().await, key("whole"));
+    assert_eq!(
+        store.put_new(&at, body.clone()).await.unwrap(),
+        Put::Created
+    );
+    let (up, down) = world.proxy.passed();
+    let mut wires = breaks(places(up, up - body.len() as u64), Wire::up);
+    wires.extend(breaks(places(down, down / 2), Wire::down));
+    assert!(wires.len() >= 60, "{}", wires.len());
+    let checks = wires.into_iter().enumerate().map(async |(n, wire)| {
+        check_one_try(&world, &key(&format!("once/{n:03}")), &wire, &body).await;
+        let at = key(&format!("cut/{n:03}"));
+        let put = world
+            .through(&wire, 6)
+            .await
+            .put_new(&at, body.clone())
+            .await;
+        assert!(
+            matches!(put, Ok(Put::Created | Put::Same)),
+            "{wire:?}: {put:?}"
+        );
+        world.assert_there_once(&at, &body).await;
+    });
+    stream::iter(checks)
+        .buffer_unordered(16)
+        .collect::<()>()
+        .await;
+}
+
+/// Who tries once is told an error, or it was done; and either way the next one settles it.
+async fn check_one_try(world: &World, at: &ObjectKey, wire: &Wire, body: &Bytes) {
+    let put = world.through(wire, 1).await.put_new(at, body.clone()).await;
+    assert!(
+        matches!(put, Ok(Put::Created) | Err(Error::Io { .. })),
+        "{wire:?}: {put:?}"
+    );
+    let found = world.direct.get(at).await.unwrap();
+    assert!(
+        found.is_none() || found.as_ref() == Some(body),
+        "{wire:?}: something else is there"
+    );
+    assert!(
+        put.is_err() || found.is_some(),
+        "{wire:?}: created and not there"
+    );
+    let again = world.direct.put_new(at, body.clone()).await.unwrap();
+    let expect = if found.is_some() {
+        Put::Same
+    } else {
+        Put::Created
+    };
+    // A server may still have been writing what the cut let through.
+    assert!(again == expect || again == Put::Same, "{wire:?}: {again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_write_through_cuts_is_there_once_and_right() {
+    let world = world().await;
+    let body = body(LARGE_BYTES);
+    let up = LARGE_BYTES as u64;
+    let ends = [End::Cut, End::Reset, End::Silent];
+    let wires = [0, 1, 700, 1_500, 3_000, up / 3, up / 2, up - 1]
+        .into_iter()
+        .map(|at| (true, at))
+        .chain([0, 1, 200, 700, 1_000, 1_400].map(|at| (false, at)));
+    for (n, (is_up, at)) in wires.enumerate() {
+        let end = ends[n % ends.len()];
+        let wire = match is_up {
+            true => Wire::up(At::Bytes(at), end),
+            false => Wire::down(At::Bytes(at), end),
+        };
+        // The first connections all break; the parts go over several.
+        world
+            .proxy
+            .script([wire.clone(), wire.clone(), wire.clone(), wire]);
+        let key = key(&format!("large/{n:03}"));
+        let put = world.client().await.put_new(&key, body.clone()).await;
+        assert!(
+            matches!(put, Ok(Put::Created | Put::Same)),
+            "up {is_up}, at {at}, {end:?}: {put:?}"
+        );
+        world.assert_there_once(&key, &body).await;
+        world.proxy.clear_script();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_through_cuts_is_whole_or_an_error() {
+    let world = world().await;
+    let (at, body) = (key("read"), body(50_000));
+    world.direct.put_new(&at, body.clone()).await.unwrap();
+    world.client().await.get(&at).await.unwrap();
+    let (_, down) = world.proxy.passed();
+    let wires = breaks(places(down, down - body.len() as u64), Wire::down);
+    let checks = wires.into_iter().map(async |wire| {
+        let found = world.through(&wire, 6).await.get(&at).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&body), "{wire:?}");
+        match world.through(&wire, 1).await.get(&at).await {
+            Ok(found) => assert_eq!(found.as_ref(), Some(&body), "{wire:?}"),
+            Err(Error::Io { .. }) => {}
+            Err(other) => panic!("{wire:?}: {other:?}"),
+        }
+    });
+    stream::iter(checks)
+        .buffer_unordered(16)
+        .collect::<()>()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wire_that_stays_silent_ends_by_the_limit() {
+    let world = world().await;
+    let (at, body) = (key("silent"), body(LARGE_BYTES));
+    world.direct.put_new(&at, body.clone()).await.unwrap();
+    for (wire, limit) in [
+        (Wire::up(At::Bytes(0), End::Silent), 10),
+        (Wire::down(At::Bytes(0), End::Silent), 10),
+        // Within the body: its own limit is long, standing still is seen before.
+        (Wire::down(At::Bytes(1 << 20), End::Silent), 20),
+    ] {
+        world.proxy.otherwise(wire.clone());
+        let store = world.client_that_tries(2).await;
+        let began = Instant::now();
+        let failed = store.get(&at).await.unwrap_err();
+        assert!(matches!(failed, Error::Io { .. }), "{failed:?}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(limit), "{wire:?}: {took:?}");
+    }
+    let stuck = Wire::up(At::Bytes(1 << 20), End::Silent);
+    world.proxy.otherwise(stuck);
+    let store = world.client_that_tries(1).await;
+    let began = Instant::now();
+    assert!(store.put_new(&key("stuck"), body).await.is_err());
+    assert!(began.elapsed() < Duration::from_secs(60));
+    assert_eq!(world.direct.get(&key("stuck")).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_wire_is_waited_for_and_a_crawling_one_is_not() {
+    let world = world().await;
+    let body = body(100_000);
+    let slow = |bytes_per_s| Wire {
+        up: Way {
+            bytes_per_s: Some(bytes_per_s),
+            delay: Duration::from_millis(5),
+            ..Way::default()
+        },
+        ..Wire::default()
+    };
+    world.proxy.otherwise(slow(60_000));
+    // 1.7 s at this rate, where a try without bytes may take 1 s.
+    let patient = open(Options {
+        attempts_max: 1,
+        bytes_per_s_min: 32 << 10,
+        ..world.options()
+    })
+    .await;
+    let put = patient.put_new(&key("slow"), body.clone()).await;
+    assert_eq!(put.unwrap(), Put::Created);
+    world.proxy.otherwise(slow(10_000));
+    let impatient = open(Options {
+        attempts_max: 1,
+        bytes_per_s_min: 1 << 20,
+        ..world.options()
+    })
+    .await;
+    let put = impatient.put_new(&key("crawling"), body).await;
+    assert!(matches!(put, Err(Error::Io { .. })), "{put:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_told_as_such() {
+    let nobody: SocketAddr = ([127, 0, 0, 1], 1).into();
+    let store = open(Options {
+        attempts_max: 2,
+        ..options(nobody, "b")
+    })
+    .await;
+    let failed = store.get(&key("a")).await.unwrap_err();
+    assert!(matches!(failed, Error::Io { .. }), "{failed:?}");
+    assert_eq!(failed.code(), Code::SubstrateUnavailable);
+    assert!(store.provision().await.is_err());
+}
