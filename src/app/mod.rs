@@ -22,6 +22,7 @@ mod report;
 mod roles;
 mod run;
 mod secrets;
+mod substrates;
 
 pub use http::document;
 pub use run::run;

@@ -1,26 +1,21 @@
-//! The ground of one process: the data directory with its private Postgres, log and objects,
-//! opened in order and closed in reverse.
+//! The ground of one process: what it stands on, opened in order and closed in reverse.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::auth;
 use crate::app::profile::{self, Profile};
+use crate::app::substrates::{self, Embedded, Substrates};
 use crate::contracts::stamps::{Actor, Stamps};
 use crate::domain::digest::Digest;
-use crate::domain::vocabulary::{SourceType, Stream};
+use crate::domain::vocabulary::SourceType;
 use crate::governance::counters::Counters;
 use crate::runtime::ground::Ground;
-use crate::runtime::lease;
-use crate::substrate::bus::embedded::{self, EmbeddedBus};
 use crate::substrate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::substrate::data_dir::OwnedDataDir;
-use crate::substrate::db::private::{self, PrivatePostgres};
-use crate::substrate::db::{self, Db, PoolOptions, migrate};
-use crate::substrate::objects::local::LocalObjects;
+use crate::substrate::db::Db;
 
 /// Everything a process opened.
 pub(crate) struct Platform {
@@ -28,18 +23,16 @@ pub(crate) struct Platform {
     pub(crate) ground: Ground,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) data_dir: OwnedDataDir,
-    pub(crate) bus: Arc<EmbeddedBus>,
     /// Connected as the identity that may drop days of evidence.
     pub(crate) maintenance: Db,
-    postgres: PrivatePostgres,
+    /// What this process runs itself; none on managed servers.
+    pub(crate) own: Option<Embedded>,
     /// Set before Postgres is stopped.
     closing: CancellationToken,
 }
 
 impl Platform {
-    /// Opens the embedded substrates in a data directory that this process owns: the log, the
-    /// objects, the private Postgres with its schema up to date. Leases of a dead predecessor end:
-    /// the lock on the directory proves that nobody holds them.
+    /// Opens what the profile names, for the data directory that this process owns.
     ///
     /// # Errors
     /// What could not be opened, and why.
@@ -47,34 +40,18 @@ impl Platform {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         auth::prepare(&profile, data_dir.path(), entropy.as_ref())?;
-        let postgres = PrivatePostgres::start(&data_dir, &postgres_options(&profile, &entropy))
-            .await
-            .context("starting the private Postgres")?;
-        let migrations = Db::open(&postgres.owner(), &pool_options("fraudplat migrate", 2))?;
-        migrate::migrate(&migrations)
-            .await
-            .context("bringing the schema up to date")?;
-        migrations.close();
-        let db = Db::open(
-            &postgres.app(),
-            &pool_options("fraudplat", profile.substrates.connections_max),
-        )?;
-        let maintenance = Db::open(&postgres.owner(), &maintenance_options())?;
-        lease::release_all(&db).await?;
-
-        let (bus_dir, bus_options) = (data_dir.bus(), bus_options(&profile, &clock));
-        let objects_dir = data_dir.objects().join(&profile.substrates.bucket);
-        let opened = tokio::task::spawn_blocking(move || {
-            let bus = EmbeddedBus::open(&bus_dir, bus_options).context("opening the event log")?;
-            let objects = LocalObjects::open(&objects_dir).context("opening the object store")?;
-            anyhow::Ok((bus, objects))
-        });
-        let (bus, objects) = opened.await??;
-        let bus = Arc::new(bus);
+        let opened = substrates::open(&profile, &data_dir, &clock, &entropy).await?;
+        let Substrates {
+            bus,
+            objects,
+            db,
+            maintenance,
+            own,
+        } = opened;
         let stamps = stamps(&profile);
         let ground = Ground {
-            bus: bus.clone(),
-            objects: Arc::new(objects),
+            bus,
+            objects,
             db,
             clock,
             counters: Counters::new(stamps.clone()),
@@ -90,45 +67,26 @@ impl Platform {
             ground,
             entropy,
             data_dir,
-            bus,
             maintenance,
-            postgres,
+            own,
             closing: CancellationToken::new(),
         })
     }
 
     /// Resolves when the private Postgres ends without having been asked to.
     pub(crate) fn database_lost(&self) -> impl Future<Output = String> + Send + use<> {
-        let (exited, closing) = (self.postgres.exited(), self.closing.clone());
+        let exited = self.own.as_ref().map(|own| own.postgres.exited());
+        let closing = self.closing.clone();
         async move {
+            let Some(exited) = exited else {
+                return std::future::pending().await;
+            };
             let status = exited.await;
             if closing.is_cancelled() {
                 std::future::pending::<()>().await;
             }
             status.map_or_else(|| "unseen".to_owned(), |status| status.to_string())
         }
-    }
-
-    /// The migrations that the database of `data_dir` lacks, in order; nothing is changed.
-    ///
-    /// # Errors
-    /// A database that does not start or answer.
-    pub(crate) async fn pending_migrations(
-        profile: &Profile,
-        data_dir: &OwnedDataDir,
-    ) -> anyhow::Result<Vec<String>> {
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let postgres = PrivatePostgres::start(data_dir, &postgres_options(profile, &entropy))
-            .await
-            .context("starting the private Postgres")?;
-        let db = Db::open(&postgres.owner(), &pool_options("fraudplat migrate", 1))?;
-        let pending = migrate::check(&db).await;
-        db.close();
-        postgres
-            .stop()
-            .await
-            .context("stopping the private Postgres")?;
-        Ok(pending?)
     }
 
     /// Closes log and database. What was acknowledged is durable in any case.
@@ -139,11 +97,10 @@ impl Platform {
         self.closing.cancel();
         self.ground.db.close();
         self.maintenance.close();
-        self.bus.close().await.context("closing the event log")?;
-        self.postgres
-            .stop()
-            .await
-            .context("stopping the private Postgres")?;
+        if let Some(Embedded { bus, postgres }) = self.own {
+            bus.close().await.context("closing the event log")?;
+            substrates::stop_postgres(postgres).await?;
+        }
         Ok(())
     }
 }
@@ -168,46 +125,4 @@ pub(crate) fn under_policy(ground: &Ground, policy_digest: &Digest, bundle_slot:
     ground.stamps.bundle_slot = Some(bundle_slot.to_owned());
     ground.counters = Counters::new(ground.stamps.clone());
     ground
-}
-
-fn pool_options(application_name: &str, connections_max: usize) -> PoolOptions {
-    PoolOptions {
-        application_name: application_name.to_owned(),
-        connections_max,
-        ..PoolOptions::default()
-    }
-}
-
-/// The private server's owner acts as the maintenance identity. Its proofs read whole days.
-fn maintenance_options() -> PoolOptions {
-    PoolOptions {
-        statement_ms_max: 600_000,
-        idle_in_transaction_ms_max: 60_000,
-        acting_as: Some(db::MAINTENANCE),
-        ..pool_options("fraudplat maintenance", 2)
-    }
-}
-
-fn postgres_options(profile: &Profile, entropy: &Arc<dyn Entropy>) -> private::Options {
-    let mut options = private::Options::new(Arc::clone(entropy));
-    options.binaries_dir = profile.substrates.postgres_bin_dir.clone();
-    options.search_path = profile::search_path();
-    options.unpacked_root = Some(profile::user_cache_dir().join("postgres"));
-    options
-}
-
-fn bus_options(profile: &Profile, clock: &Arc<dyn Clock>) -> embedded::Options {
-    let stream_options = |stream: &Stream| {
-        let options = profile.streams.of(*stream);
-        let retention = Duration::from_secs(u64::from(options.retention_hours) * 3_600);
-        embedded::StreamOptions {
-            stream: *stream,
-            shards: options.shards,
-            retention: Some(retention),
-        }
-    };
-    embedded::Options {
-        streams: Stream::ALL.iter().map(stream_options).collect(),
-        clock: Arc::clone(clock),
-    }
 }

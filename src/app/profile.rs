@@ -35,7 +35,7 @@ pub(crate) enum Error {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Profile {
     pub(crate) profile: String,
@@ -99,8 +99,10 @@ impl Profile {
             );
         }
         self.check_auth()?;
-        if self.substrates.kind == SubstrateKind::Managed {
-            return Err("substrates.kind managed is not supported by this release; use embedded");
+        if (self.substrates.kind == SubstrateKind::Managed) != self.substrates.managed.is_some() {
+            return Err(
+                "substrates.managed says where the servers are: with kind managed, and only then",
+            );
         }
         if Stream::ALL
             .iter()

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::cli::Role;
 use crate::app::http::{self, Port};
 use crate::app::output::Output;
 use crate::app::platform::{self, Platform};
@@ -28,6 +29,8 @@ use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
 use crate::runtime::outbox;
 use crate::substrate::auth::tls::{Tls, Untrusted};
+use crate::substrate::bus::embedded::EmbeddedBus;
+use crate::substrate::clock::Clock;
 use crate::substrate::tasks::Tasks;
 
 /// Where to listen.
@@ -51,6 +54,31 @@ pub(crate) struct Bells {
     has_archive: bool,
 }
 
+/// Which roles run in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Here {
+    ig: bool,
+    inlet: bool,
+    decision: bool,
+}
+
+impl Here {
+    /// No role named: all of them.
+    fn of(roles: &[Role]) -> Here {
+        let has =
+            |role: Role| roles.is_empty() || roles.contains(&Role::All) || roles.contains(&role);
+        Here {
+            ig: has(Role::Ig),
+            inlet: has(Role::RtdlInlet),
+            decision: has(Role::Decision),
+        }
+    }
+
+    fn all(self) -> bool {
+        self.ig && self.inlet && self.decision
+    }
+}
+
 /// Roles that run in this process.
 pub(crate) struct Running {
     /// The ground under the policy in force.
@@ -62,12 +90,15 @@ pub(crate) struct Running {
     /// Stopped when they have passed what came in.
     consumers: Tasks,
     server: Tasks,
+    here: Here,
 }
 
 /// How long a drain waits for answers that have begun.
 const DRAIN_HTTP_MAX: Duration = Duration::from_secs(5);
 /// How long a drain waits for the consumers to pass what was admitted.
 const DRAIN_MAX: Duration = Duration::from_secs(600);
+/// How long a record may take from the wire into a managed bus.
+const PUT_DELIVERY_MS_MAX: u64 = 1_000;
 const TRIM_EVERY: Duration = Duration::from_secs(300);
 
 /// Creates every role, then starts them, then listens.
@@ -76,10 +107,12 @@ const TRIM_EVERY: Duration = Duration::from_secs(300);
 /// A bundle that does not compile, a port that is taken.
 pub(crate) async fn start(
     platform: &Platform,
+    roles: &[Role],
     stop: &CancellationToken,
     listen: Listen,
 ) -> anyhow::Result<Running> {
     let profile = &platform.profile;
+    let here = Here::of(roles);
     let (bundle, files) = bundles::sources(profile.decision.bundle_dir.as_deref())?;
     let compiled = bundles::compile(&bundle, &files, profile.semantics.attributes.as_ref())?;
     let ground = under(platform, &bundle);
@@ -88,7 +121,8 @@ pub(crate) async fn start(
     let mut ingress = Tasks::new(CancellationToken::new());
     let mut consumers = Tasks::new(CancellationToken::new());
 
-    let token_key = secrets::token_key(&platform.data_dir, platform.entropy.as_ref())?;
+    let shared_key = profile.gate.token_key_file.as_deref();
+    let token_key = secrets::token_key(shared_key, &platform.data_dir, platform.entropy.as_ref())?;
     let entropy = platform.entropy.clone();
     let decision = decision_role(platform, &ground, compiled);
     let gate = Ig::create(
@@ -101,27 +135,31 @@ pub(crate) async fn start(
     let inlet = Inlet::create(inlet_options(platform), &ground);
     let archive = Archive::create(archive::Options::default(), &ground, flush.clone());
 
-    gate.start(&mut ingress);
+    if here.ig {
+        gate.start(&mut ingress);
+    }
     let (db, bus) = (ground.db.clone(), ground.bus.clone());
     consumers.spawn("outbox", outbox::relay(db, bus, consumers.stop_token()));
-    inlet.start(&mut consumers);
-    if profile.archive.enabled {
-        archive.start(&mut consumers);
+    if here.inlet {
+        inlet.start(&mut consumers);
+        if profile.archive.enabled {
+            archive.start(&mut consumers);
+        }
     }
-    decision.start(&mut consumers);
+    if here.decision {
+        decision.start(&mut consumers);
+    }
     let maintenance = platform.maintenance.clone();
     Maintenance::create(maintenance_options(profile), &ground, maintenance).start(&mut consumers);
-    let bus = platform.bus.clone();
-    let clock = ground.clock.clone();
-    let trim_stop = consumers.stop_token();
-    consumers.spawn("retention", async move {
-        while !trim_stop.is_cancelled() {
-            if let Err(error) = bus.trim(clock.now()).await {
-                tracing::warn!(error = %error, "retention failed; it tries again");
-            }
-            drop(tokio::time::timeout(TRIM_EVERY, trim_stop.cancelled()).await);
-        }
-    });
+    // A managed bus trims itself.
+    if let Some(own) = &platform.own {
+        let trim = trim(
+            own.bus.clone(),
+            ground.clock.clone(),
+            consumers.stop_token(),
+        );
+        consumers.spawn("retention", trim);
+    }
 
     let mut running = Running {
         ground,
@@ -135,9 +173,20 @@ pub(crate) async fn start(
         ingress,
         consumers,
         server: Tasks::default(),
+        here,
     };
     running.listen(platform, stop, gate).await?;
     Ok(running)
+}
+
+/// Has the embedded log drop what is older than it keeps.
+async fn trim(bus: Arc<EmbeddedBus>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = bus.trim(clock.now()).await {
+            tracing::warn!(error = %error, "retention failed; it tries again");
+        }
+        drop(tokio::time::timeout(TRIM_EVERY, stop.cancelled()).await);
+    }
 }
 
 fn under(platform: &Platform, bundle: &Bundle) -> Ground {
@@ -155,7 +204,12 @@ fn bind_addr(platform: &Platform, listen: Listen) -> SocketAddr {
 
 fn gate_options(platform: &Platform) -> ig::Options {
     let semantics = &platform.profile.semantics;
+    let managed = platform.profile.substrates.managed.as_ref();
+    // A put that a dead gate had begun lands within its limit, and a moment for the way.
+    let put_ms = managed.map(|it| it.kinesis.request_ms_max.get());
     ig::Options {
+        gate_id: platform.profile.gate.id.clone(),
+        takeover_wait_ms: put_ms.map_or(0, |it| u64::from(it) + PUT_DELIVERY_MS_MAX),
         dedupe_horizon_days: semantics.dedupe_horizon_days,
         future_tolerance_ms: semantics.future_tolerance_ms,
         backlog_ms_max: platform.profile.gate.backlog_ms_max,
@@ -265,10 +319,13 @@ impl Running {
             data_dir: platform.data_dir.path().to_owned(),
             stop: stop.clone(),
         };
-        let router = gate
-            .router()
-            .merge(audit::http::api().with_state(Arc::new(self.ground.clone())))
+        let router = audit::http::api()
+            .with_state(Arc::new(self.ground.clone()))
             .merge(http::api().with_state(Arc::new(port)));
+        let router = match self.here.ig {
+            true => router.merge(gate.router()),
+            false => router,
+        };
         let router = access::behind(door, http::with_fallbacks(router));
         let head_max = Duration::from_millis(platform.profile.http.client_ms_max.get().into());
         let stopped = self.server.stop_token();
@@ -301,11 +358,15 @@ impl Running {
             ingress,
             consumers,
             server,
+            here,
             ..
         } = self;
         ingress.stop_token().cancel();
         ingress.join().await?;
-        settle(&ground, &bells, output).await?;
+        // What others are to pass, this process does not wait for.
+        if here.all() {
+            settle(&ground, &bells, output).await?;
+        }
         consumers.stop_token().cancel();
         consumers.join().await?;
         server.stop_token().cancel();
@@ -355,10 +416,11 @@ async fn behind(ground: &Ground, has_archive: bool) -> anyhow::Result<usize> {
 /// Those of start and drain.
 pub(crate) async fn serve(
     platform: Platform,
+    roles: &[Role],
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let running = start(&platform, &stop, Listen::Profile).await?;
+    let running = start(&platform, roles, &stop, Listen::Profile).await?;
     output.note(format!("fraudplat listens on http://{}", running.addr));
     output.note(format!(
         "data in {}; Ctrl-C drains and ends",

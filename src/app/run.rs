@@ -16,7 +16,7 @@ use crate::app::commands::{self, Call, Refusal};
 use crate::app::output::{Frame, Output, Terminal};
 use crate::app::owner;
 use crate::app::platform::Platform;
-use crate::app::profile::{self, Profile};
+use crate::app::profile::{self, Profile, SubstrateKind};
 use crate::app::roles;
 use crate::contracts::code::Code;
 use crate::substrate::clock::SystemEntropy;
@@ -96,7 +96,9 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
     let profile = Profile::load(&cli.profile)
         .map_err(|error| Refusal::new(Code::ProfileInvalid, error.to_string()))?;
     commands::profiles::may_start(&profile)?;
-    refuse_split_roles(&cli.role)?;
+    if profile.substrates.kind == SubstrateKind::Embedded {
+        refuse_split_roles(&cli.role)?;
+    }
     let fresh = bench::fresh_dir(&cli)?;
     let dir = match (&fresh, &cli.data_dir) {
         (Some(fresh), _) => fresh.path().join("data"),
@@ -121,12 +123,18 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
     if let Some(Command::Migrate { check: true }) = cli.command {
         return commands::migrate::check(&profile, &owned, output).await;
     }
+    if let (Some(Command::Provision | Command::Migrate { .. }), Some(managed)) =
+        (&cli.command, &profile.substrates.managed)
+    {
+        let provision = commands::provision::managed(&profile, managed, &owned, output);
+        return Box::pin(provision).await;
+    }
     let platform = Platform::open(profile, owned).await?;
     let lost = end_without_database(platform.database_lost(), output.clone());
     let work = async {
         match cli.command {
             None => {
-                roles::serve(platform, output, stop).await?;
+                roles::serve(platform, &cli.role, output, stop).await?;
                 Ok(DONE)
             }
             Some(command) => Box::pin(in_process(platform, command, output, stop)).await,
@@ -161,8 +169,10 @@ async fn in_process(
     output: &Output,
     stop: CancellationToken,
 ) -> anyhow::Result<u8> {
-    let roles = match commands::needs_roles(&command) {
-        true => Some(roles::start(&platform, &stop, roles::Listen::Any).await?),
+    let elsewhere = platform.profile.gate.addr.clone();
+    let is_served_elsewhere = elsewhere.is_some() && matches!(command, Command::Wsp(_));
+    let roles = match commands::needs_roles(&command) && !is_served_elsewhere {
+        true => Some(roles::start(&platform, &[Role::All], &stop, roles::Listen::Any).await?),
         false => None,
     };
     let cwd = std::env::current_dir()?;
@@ -174,7 +184,10 @@ async fn in_process(
         ground: roles
             .as_ref()
             .map_or_else(|| platform.ground.clone(), |it| it.ground.clone()),
-        gate_addr: roles.as_ref().map(|roles| roles.addr.to_string()),
+        gate_addr: roles
+            .as_ref()
+            .map(|roles| roles.addr.to_string())
+            .or(elsewhere),
         cwd,
         output: output.clone(),
         stop: stop.clone(),

@@ -3,9 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use anyhow::Context;
 
+use crate::app::commands::Refusal;
+use crate::contracts::code::Code;
 use crate::substrate::clock::Entropy;
 use crate::substrate::data_dir::OwnedDataDir;
 
@@ -22,15 +25,21 @@ pub(crate) fn owner_token(data_dir: &OwnedDataDir) -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// The key of card tokens: made once per data directory, for the same card is the same token
-/// within a run.
+/// The key of card tokens: of the file that gates share, else made once per data directory, for the
+/// same card is the same token within a run.
 ///
 /// # Errors
 /// When it can be neither read nor made.
 pub(crate) fn token_key(
+    shared: Option<&Path>,
     data_dir: &OwnedDataDir,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<[u8; 32]> {
+    if let Some(path) = shared {
+        let key = std::fs::read(path).ok().and_then(|it| it.try_into().ok());
+        let detail = || format!("gate.token_key_file {}: not 32 bytes", path.display());
+        return key.ok_or_else(|| Refusal::new(Code::SecretUnreadable, detail()).into());
+    }
     let path = data_dir.path().join("run/token.key");
     let failed = || format!("reading the token key {}", path.display());
     let mut key = [0u8; 32];

@@ -1,10 +1,13 @@
-//! `fraudplat migrate --check`: what the schema lacks. Nothing is changed: every other command
-//! brings the schema up to date when it opens the database.
+//! `fraudplat migrate --check`: what the schema lacks. Nothing is changed: on a private server every
+//! other command brings the schema up to date, on a managed one `provision` does.
+
+use std::sync::Arc;
 
 use crate::app::output::Output;
-use crate::app::platform::Platform;
 use crate::app::profile::Profile;
 use crate::app::run::{DONE, REFUSED};
+use crate::app::substrates;
+use crate::substrate::clock::{Entropy, SystemEntropy};
 use crate::substrate::data_dir::OwnedDataDir;
 
 /// Lists the missing migrations; exit 3 if there are any.
@@ -13,7 +16,8 @@ pub(crate) async fn check(
     data_dir: &OwnedDataDir,
     output: &Output,
 ) -> anyhow::Result<u8> {
-    let pending = Platform::pending_migrations(profile, data_dir).await?;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let pending = substrates::pending_migrations(profile, data_dir, &entropy).await?;
     output.result(&pending, |pending| match pending.as_slice() {
         [] => "the schema is up to date".to_owned(),
         missing => format!("not applied: {}", missing.join(", ")),

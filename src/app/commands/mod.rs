@@ -11,7 +11,7 @@ mod ig;
 mod maintain;
 pub(crate) mod migrate;
 pub(crate) mod profiles;
-mod provision;
+pub(crate) mod provision;
 mod receipts;
 mod reconcile;
 pub(crate) mod replay;

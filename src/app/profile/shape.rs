@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::contracts::attributes::Attributes;
 use crate::domain::ids::TenantId;
 use crate::domain::vocabulary::{Environment, Stream};
+use crate::substrate::db::managed::ManagedOptions;
+use crate::substrate::objects::s3::Encryption;
 
 /// What enters `semantic_digest` (L9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +27,59 @@ pub(crate) struct Semantics {
     pub(crate) attributes: Option<Attributes>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Substrates {
     pub(crate) kind: SubstrateKind,
     pub(crate) postgres_bin_dir: Option<PathBuf>,
     pub(crate) connections_max: usize,
     pub(crate) bucket: String,
+    /// Of kind `managed`.
+    #[serde(default)]
+    pub(crate) managed: Option<Managed>,
+}
+
+/// Servers that many processes share.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Managed {
+    pub(crate) kinesis: KinesisPlace,
+    pub(crate) s3: S3Place,
+    pub(crate) postgres: ManagedOptions,
+}
+
+/// Where the streams are; their names, shards and retention stand in `streams`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KinesisPlace {
+    /// Of a server that is not AWS's own; null: the region's.
+    #[serde(default)]
+    pub(crate) endpoint_url: Option<String>,
+    #[serde(default)]
+    pub(crate) region: Option<String>,
+    #[serde(default)]
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) connect_ms_max: NonZeroU32,
+    /// A put whose answer takes longer is ambiguous.
+    pub(crate) request_ms_max: NonZeroU32,
+    /// Of one process and shard; AWS allows five to all together.
+    pub(crate) reads_per_second_max: NonZeroU32,
+}
+
+/// Where the bucket is; its name is `bucket`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct S3Place {
+    #[serde(default)]
+    pub(crate) endpoint_url: Option<String>,
+    #[serde(default)]
+    pub(crate) region: Option<String>,
+    #[serde(default)]
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) path_style: bool,
+    /// The server lists by folder, as SeaweedFS does.
+    pub(crate) lists_unsorted: bool,
+    pub(crate) encryption: Encryption,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +127,14 @@ impl Streams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Gate {
+    /// Names a gate across restarts; no two processes share it.
+    pub(crate) id: String,
+    /// Where the streamer of another process reaches a gate, `host:port`; null: in its own process.
+    #[serde(default)]
+    pub(crate) addr: Option<String>,
+    /// The key of card tokens, 32 bytes; null: made in the data directory, for its gate alone.
+    #[serde(default)]
+    pub(crate) token_key_file: Option<PathBuf>,
     /// Of one producer; null: no limit.
     pub(crate) producer_events_per_s: Option<NonZeroU32>,
     /// Requests are refused while the oldest one in hand waits longer.

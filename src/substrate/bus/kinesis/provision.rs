@@ -22,7 +22,7 @@ const ACTIVE_WITHIN: Duration = Duration::from_secs(300);
 const STREAMS_AT_ONCE_MAX: usize = 3;
 
 /// A stream as it stands now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Provisioned {
     pub stream: Stream,
     pub name: String,
