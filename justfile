@@ -79,6 +79,18 @@ properties cases="100000":
 planted:
     cargo test {{ cargo_options }} --features planted-bugs --test planted --test default_build -- --nocapture
 
+# Kinesis, S3 and Postgres servers on this machine, without Docker: then `--profile local_parity`
+parity-up *dir:
+    bash scripts/parity up {{ dir }}
+
+# Every role a process of its own on such servers: kills, pauses, takeovers
+parity-test:
+    cargo test {{ cargo_options }} --test e2e -- parity
+
+# Stop them; the data stays
+parity-down *dir:
+    bash scripts/parity down {{ dir }}
+
 # Show the whole loop: `just demo --help` lists the options
 demo *options:
     bash scripts/demo {{ options }}

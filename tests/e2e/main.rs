@@ -24,6 +24,7 @@ mod live;
 mod lockstep;
 mod malformed;
 mod operate;
+mod parity;
 #[path = "../support/payments.rs"]
 mod payments;
 mod repeats;

@@ -86,6 +86,22 @@ impl Home {
         self.launch(&all, env, None)
     }
 
+    /// Starts it on a data directory of this name beside the usual one.
+    pub(crate) fn start_at(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
+        let data = self.dir.join(name);
+        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
+        self.launch(&all, env, None)
+    }
+
+    /// Where the process on that data directory listens.
+    pub(crate) fn listens_at(&self, name: &str) -> String {
+        let path = self.dir.join(name).join("run/http.addr");
+        until("an address in run/http.addr", LONG, || {
+            let addr = std::fs::read_to_string(&path).unwrap_or_default();
+            (!addr.trim().is_empty()).then(|| addr.trim().to_owned())
+        })
+    }
+
     /// The same with a terminal as its stderr.
     pub(crate) fn start_on(
         &self,
