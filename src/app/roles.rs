@@ -126,7 +126,7 @@ pub(crate) async fn start(
     let entropy = platform.entropy.clone();
     let decision = decision_role(platform, &ground, compiled);
     let gate = Ig::create(
-        gate_options(platform),
+        gate_options(platform, listen),
         ground.clone(),
         entropy,
         token_key,
@@ -202,13 +202,17 @@ fn bind_addr(platform: &Platform, listen: Listen) -> SocketAddr {
     addr
 }
 
-fn gate_options(platform: &Platform) -> ig::Options {
+fn gate_options(platform: &Platform, listen: Listen) -> ig::Options {
     let semantics = &platform.profile.semantics;
     let managed = platform.profile.substrates.managed.as_ref();
     // A put that a dead gate had begun lands within its limit, and a moment for the way.
     let put_ms = managed.map(|it| it.kinesis.request_ms_max.get());
     ig::Options {
-        gate_id: platform.profile.gate.id.clone(),
+        gate_id: match (managed, listen) {
+            // Beside the gates that serve: it must not wait for the lease of one of them.
+            (Some(_), Listen::Any) => "command".to_owned(),
+            _ => platform.profile.gate.id.clone(),
+        },
         takeover_wait_ms: put_ms.map_or(0, |it| u64::from(it) + PUT_DELIVERY_MS_MAX),
         dedupe_horizon_days: semantics.dedupe_horizon_days,
         future_tolerance_ms: semantics.future_tolerance_ms,
