@@ -20,6 +20,7 @@ mod handbook;
 #[path = "../support/home.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
 mod home;
+mod hostile;
 mod live;
 mod lockstep;
 mod malformed;
