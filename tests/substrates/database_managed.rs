@@ -122,7 +122,7 @@ async fn a_session_is_the_application_and_stays_it() {
         ("SELECT session_user::text", LOGIN),
         ("SHOW synchronous_commit", "on"),
         ("SHOW statement_timeout", "30s"),
-        ("SHOW idle_in_transaction_session_timeout", "10s"),
+        ("SHOW idle_in_transaction_session_timeout", "5s"),
         ("SHOW application_name", "fraudplat test"),
     ] {
         assert_eq!(text(&client, sql).await, expect, "{sql}");
