@@ -22,6 +22,7 @@
 mod model;
 mod properties;
 mod state;
+mod steps;
 
 use std::io::Write as _;
 use std::time::Instant;
