@@ -142,7 +142,10 @@ pub(crate) async fn provision(
     let bucket = bucket.await.map_err(|error| of_objects(&error))?;
     let bus = open_kinesis(profile, managed, clock, entropy).await?;
     let streams = bus.provision().await.map_err(|error| {
-        let detail = format!("{:#}", anyhow::Error::from(error));
+        let detail = format!(
+            "substrates.managed.kinesis: {:#}",
+            anyhow::Error::from(error)
+        );
         Refusal::new(Code::SubstrateUnavailable, detail)
     })?;
     Ok(Provisioned {
@@ -250,11 +253,13 @@ async fn open_s3(
 }
 
 fn of_objects(error: &crate::substrate::objects::Error) -> Refusal {
-    Refusal::new(error.code(), chain(error))
+    let detail = format!("substrates.managed.s3: {}", chain(error));
+    Refusal::new(error.code(), detail)
 }
 
 fn of_database(error: &db::Error) -> Refusal {
-    Refusal::new(error.code(), chain(error))
+    let detail = format!("substrates.managed.postgres: {}", chain(error));
+    Refusal::new(error.code(), detail)
 }
 
 /// An error with its causes.
