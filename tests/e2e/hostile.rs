@@ -10,6 +10,9 @@ use rustix::process::Signal;
 use crate::events::{till, words};
 use crate::home::{DONE, Home, LONG};
 
+/// What sixteen rounds may add to the mean of eight, in kB: the requests that are under way differ by a few MB.
+const KEPT: u64 = 16 << 10;
+
 /// A request as bytes, with a word for what it tries.
 struct Attack {
     what: String,
@@ -320,7 +323,9 @@ fn memory(home: &Home) -> u64 {
 #[test]
 fn hostile_requests_are_refused_and_cost_nothing_that_stays() {
     let home = Home::new();
-    let mut all = home.start(&["--role", "all"]);
+    // What is given back leaves at once, so what is resident is held: by default the allocator keeps
+    // pages for later, and how many differs by 100 MB from machine to machine.
+    let mut all = home.start_with(&["--role", "all"], &[("MIMALLOC_PURGE_DELAY", "0")]);
     let addr = all.listening();
     let till = till(&home, "till");
     let mut attacks = Attacks {
@@ -345,11 +350,13 @@ fn hostile_requests_are_refused_and_cost_nothing_that_stays() {
         }
         memory(&home)
     };
-    // The allocator keeps some of what the first rounds took; the others add nothing to it.
-    let used: Vec<u64> = (0..16).map(|_| round(&mut statuses)).collect();
-    let kept = used[..8].iter().max().unwrap();
-    let last = used[8..].iter().max().unwrap();
-    assert!(*last < kept + (32 << 10), "kB: {used:?}");
+    let used: Vec<u64> = (0..32).map(|_| round(&mut statuses)).collect();
+    let mean = |rounds: &[u64]| rounds.iter().sum::<u64>() / rounds.len() as u64;
+    let (early, late) = (mean(&used[8..16]), mean(&used[24..]));
+    assert!(
+        late < early + KEPT,
+        "from {early} to {late}, in kB: {used:?}"
+    );
     assert!(statuses[&400] > 0 && statuses[&401] > 0, "{statuses:?}");
 
     // Nothing of it was received, and honest events are.
