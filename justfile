@@ -70,6 +70,11 @@ model faults="1":
     FRAUDPLAT_MODEL_FAULTS={{ faults }} \
     cargo test {{ cargo_options }} --test admission_model -- --nocapture --test-threads 1
 
+# The port against its OpenAPI document, so many requests of each kind at each operation
+schemathesis examples="1000":
+    FRAUDPLAT_SCHEMATHESIS_EXAMPLES={{ examples }} \
+    cargo test {{ cargo_options }} --test e2e -- schemathesis --nocapture
+
 # The features of so many random streams against a naive reference: `just properties 100000`
 properties cases="100000":
     FRAUDPLAT_PROPERTY_CASES={{ cases }} \

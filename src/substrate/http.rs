@@ -3,6 +3,7 @@
 //! the wire types; problems are documents of RFC 9457.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, header};
@@ -17,8 +18,8 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, License, OpenApiBuilder, PathItem, Ref, RefOr,
-    Required, ResponseBuilder, Schema, schema::ObjectBuilder, schema::Type,
+    Components, ContentBuilder, InfoBuilder, KnownFormat, License, OpenApiBuilder, PathItem, Ref,
+    RefOr, Required, ResponseBuilder, Schema, SchemaFormat, schema::ObjectBuilder, schema::Type,
 };
 
 use crate::contracts::code::Code;
@@ -288,13 +289,13 @@ impl Doc {
         self.parameter(ParameterIn::Path, name, what, text, json!(example))
     }
 
-    /// A parameter of the query: one of these words.
+    /// A parameter of the query: one of these words, the first as the example.
     #[must_use]
-    pub fn word(self, name: &str, what: &str, word: &str) -> Doc {
+    pub fn word(self, name: &str, what: &str, words: &[&str]) -> Doc {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
-            .enum_values(Some([word]));
-        self.parameter(ParameterIn::Query, name, what, text, json!(word))
+            .enum_values(Some(words.iter().copied()));
+        self.parameter(ParameterIn::Query, name, what, text, json!(words.first()))
     }
 
     /// A parameter of the query: some text.
@@ -304,13 +305,22 @@ impl Doc {
         self.parameter(ParameterIn::Query, name, what, text, json!(example))
     }
 
-    /// A parameter of the query: a whole number from 0.
+    /// A parameter of the query: a UTC day.
     #[must_use]
-    pub fn number(self, name: &str, what: &str, max: u64, example: u64) -> Doc {
+    pub fn day(self, name: &str, what: &str, example: &str) -> Doc {
+        let day = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)));
+        self.parameter(ParameterIn::Query, name, what, day, json!(example))
+    }
+
+    /// A parameter of the query: a whole number within bounds.
+    #[must_use]
+    pub fn number(self, name: &str, what: &str, bounds: RangeInclusive<u64>, example: u64) -> Doc {
         let number = ObjectBuilder::new()
             .schema_type(Type::Integer)
-            .minimum(Some(0u64))
-            .maximum(Some(max));
+            .minimum(Some(*bounds.start()))
+            .maximum(Some(*bounds.end()));
         self.parameter(ParameterIn::Query, name, what, number, json!(example))
     }
 

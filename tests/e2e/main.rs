@@ -30,6 +30,7 @@ mod parity;
 mod payments;
 mod repeats;
 mod routes;
+mod schemathesis;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;

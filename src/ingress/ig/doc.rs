@@ -8,6 +8,7 @@ use crate::contracts::payload_schemas::PayloadSchemas;
 use crate::contracts::permission::Corridor;
 use crate::contracts::receipt::Receipt;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
+use crate::domain::vocabulary::EventClass;
 use crate::ingress::ig::listing::{PAGE_MAX, ReceiptPage};
 use crate::ingress::ig::lists::QuarantinedView;
 use crate::ingress::ig::quarantine::QuarantinePage;
@@ -26,14 +27,14 @@ pub(super) fn events() -> Doc {
              a repeat of an event is answered with its first receipt. With `wait=decision` the verdict on each \
              traffic event carries its decision, if it is made in time; the event is decided all the same.",
         )
-        .word("wait", "Wait for the decisions on traffic events", "decision")
+        .word("wait", "Wait for the decisions on traffic events", &["decision"])
         .number(
             "timeout_ms",
             &format!(
                 "How long to wait for decisions, from the end of the body; {} ms where it is not said",
                 options.decision_wait_ms
             ),
-            options.decision_wait_ms_max,
+            0..=options.decision_wait_ms_max,
             2_000,
         )
         .takes_many::<Envelope>("Events", event())
@@ -85,7 +86,7 @@ pub(super) fn receipt() -> Doc {
         .part("run", "platform_run_id", RUN)
         .part("class", "event_class", "traffic")
         .part("event_id", "The producer's id", EVENT)
-        .text("day", "The UTC day of its admission: an old receipt is found faster", "2025-01-31")
+        .day("day", "The UTC day of its admission: an old receipt is found faster", "2025-01-31")
         .answers::<Receipt>(200, "The first receipt", a_receipt())
         .answers::<Verdict>(
             202,
@@ -116,9 +117,9 @@ pub(super) fn receipts() -> Doc {
         )
         .part("run", "platform_run_id", RUN)
         .text("after", "What the page before gave as `next`", "2025-01-31.1.1")
-        .number("limit", "Results on a page, from 1; 100 where it is not said", PAGE_MAX as u64, 100)
-        .text("event_class", "Only this class", "traffic")
-        .text("result", "Only ADMITTED, or only PUBLISH_IN_FLIGHT", "ADMITTED")
+        .number("limit", "Results on a page, from 1; 100 where it is not said", 1..=PAGE_MAX as u64, 100)
+        .word("event_class", "Only this class", &words(EventClass::ALL, EventClass::as_str))
+        .word("result", "Only such as are on the log, or only such as are not known to be", &["ADMITTED", "PUBLISH_IN_FLIGHT"])
         .answers::<ReceiptPage>(200, "A page; without `next` it is the last", page)
         .refuses(400, &[(Code::QueryInvalid, "limit: a whole number from 1 to 1000")])
         .refuses(404, &[(Code::RunUnknown, "there is no such run")])
@@ -141,10 +142,10 @@ pub(super) fn quarantine() -> Doc {
         .number(
             "limit",
             "Results on a page, from 1; 100 where it is not said",
-            PAGE_MAX as u64,
+            1..=PAGE_MAX as u64,
             100,
         )
-        .text("code", "Only this code", "SCHEMA_INVALID")
+        .word("code", "Only this code", &words(Code::ALL, Code::as_str))
         .answers::<QuarantinePage>(200, "A page; without `next` it is the last", page)
         .refuses(
             400,
@@ -185,6 +186,10 @@ pub(super) fn quarantined() -> Doc {
         ],
     )
     .refuses(503, &could_not_answer())
+}
+
+fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|it| word(*it)).collect()
 }
 
 fn could_not_answer() -> [(Code, &'static str); 2] {
