@@ -116,6 +116,9 @@ where
         let Some(lease) = key.take(&client, &ground.holder, "start").await? else {
             continue;
         };
+        if let (Some(seen_at), Ok(position)) = (lease.watermark, lease.position.parse()) {
+            ground.bus.recall(&shard_ref, &position, seen_at);
+        }
         let shard_id = shard.shard_id.clone();
         let consumed = (group.consume)(shard_ref, lease, stop.child_token());
         held.insert(shard_id.clone(), ());

@@ -30,6 +30,8 @@ pub struct Lease {
     pub key: LeaseKey,
     pub epoch: i64,
     pub position: String,
+    /// When it was taken, what the holder before had surely seen: all that was on the bus by then.
+    pub watermark: Option<Time>,
 }
 
 /// A row as an operator sees it.
@@ -96,6 +98,7 @@ impl LeaseKey {
             key: self.clone(),
             epoch: row.get(0),
             position: row.get(1),
+            watermark: row.get(2),
         }))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
-use fraudplat::domain::offset::{Position, SequenceNumber, ShardId};
+use fraudplat::domain::offset::{Position, SequenceNumber, ShardId, ShardRef};
 use fraudplat::domain::vocabulary::Stream;
 use fraudplat::substrate::aws;
 use fraudplat::substrate::bus::kinesis::{
@@ -20,6 +20,8 @@ use crate::bus_suite::{
     BusClock, OTHER, SHARDS, START, STREAM, Subject, after, drain, limit, record, stored,
 };
 use crate::kinesis_server::{KinesisServer, directory};
+
+const QUIET: Stream = Stream::ArrivalEvents;
 
 /// Options over streams of this test's own: their names are new.
 pub(crate) fn options(endpoint_url: &str, streams: &[(Stream, u32)]) -> Options {
@@ -184,7 +186,7 @@ async fn a_reader_that_retention_overtook_is_told() {
     let dir = directory();
     std::fs::write(dir.join("keep"), "").unwrap();
     let old = KinesisServer::kinesalite(&dir, Duration::from_secs(30 * 3_600));
-    let mut options = options(&old.endpoint_url, &[(OTHER, 1), (STREAM, 1)]);
+    let mut options = options(&old.endpoint_url, &[(OTHER, 1), (STREAM, 1), (QUIET, 1)]);
     let bus = provisioned(options.clone()).await;
     let put = async |bus: &KinesisBus, stream, at: u32| -> SequenceNumber {
         let outcomes = bus
@@ -194,6 +196,7 @@ async fn a_reader_that_retention_overtook_is_told() {
     };
     let dropped = [put(&bus, OTHER, 0).await, put(&bus, OTHER, 1).await];
     let idle = put(&bus, STREAM, 0).await;
+    let quiet = put(&bus, QUIET, 0).await;
     let shard = bus.shards(OTHER).await.unwrap().remove(0).shard_id;
     let arrived = drain(&bus, OTHER, &shard, 10).await[1].arrived_at;
     drop((bus, old));
@@ -206,6 +209,26 @@ async fn a_reader_that_retention_overtook_is_told() {
         bus.read(stream, &shard, from, limit(10, Duration::ZERO))
             .await
     };
+
+    // A record came while nobody read. Who saw the tip too long before it may have missed some;
+    // who saw it within the retention has not.
+    let came = put(&bus, QUIET, 1).await;
+    let of_stream = ShardRef {
+        stream: QUIET,
+        shard_id: shard.clone(),
+    };
+    // The first record arrived 30 hours ago, and 24 are kept.
+    for (minutes, is_known) in [(60, false), (6 * 60 + 30, true), (29 * 60, true)] {
+        let again = open(options.clone()).await;
+        let seen_at = arrived.plus_ms(minutes * 60_000);
+        again.recall(&of_stream, &Position::After(quiet.clone()), seen_at);
+        let read = again.read(QUIET, &shard, after(&quiet), limit(10, Duration::ZERO));
+        match read.await {
+            Ok(batch) if is_known => assert_eq!(batch.records[0].sequence_number, came),
+            Err(Error::Trimmed { oldest, .. }) if !is_known => assert_eq!(oldest, came),
+            other => panic!("{minutes}: {other:?}"),
+        }
+    }
 
     // Nothing is left of this shard, and whether the reader was there in time cannot be known; it
     // is now, so what comes next is given to it.

@@ -61,7 +61,10 @@ impl Writer {
         let mut hold = Hold::default();
         let (mut oldest, mut renewed) = (Instant::now(), Instant::now());
         let mut is_asked = false;
+        // When all that had arrived was committed.
+        let mut seen_at = None;
         loop {
+            let asked_at = self.ground.clock.now();
             let met = self
                 .next(&shard, &read_to, &hold, oldest, is_asked, &stop)
                 .await?;
@@ -83,6 +86,9 @@ impl Writer {
                     is_end = read.shard_end;
                     if hold.is_empty() {
                         oldest = Instant::now();
+                        if read.records.is_empty() {
+                            seen_at = Some(asked_at);
+                        }
                     }
                     if let Some(first) = read.records.first() {
                         let number = &first.sequence_number;
@@ -103,7 +109,8 @@ impl Writer {
                 return lineage::finish(&self.ground.db.get().await?, &lease).await;
             }
             if renewed.elapsed() >= RENEW_EVERY {
-                lease.renew(&self.ground.db.get().await?, None).await?;
+                let client = self.ground.db.get().await?;
+                lease.renew(&client, seen_at).await?;
                 renewed = Instant::now();
             }
         }

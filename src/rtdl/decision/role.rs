@@ -190,6 +190,13 @@ impl Decision {
             run,
             cause: cause.to_string(),
         })?;
+        let shards = self.ground.bus.shards(Stream::Traffic).await?;
+        if let Some(seen_at) = lease.watermark {
+            for shard in shards.iter().map(worker::traffic) {
+                let at = position.basis.position(&shard);
+                self.ground.bus.recall(&shard, at, seen_at);
+            }
+        }
         Ok(Some(Worker {
             ground: self.ground.clone(),
             options: self.options.clone(),
@@ -197,7 +204,7 @@ impl Decision {
             partitions: partitions.clone(),
             told: Arc::clone(&self.told),
             ready,
-            shards: self.ground.bus.shards(Stream::Traffic).await?,
+            shards,
             drained: BTreeSet::new(),
             context_scopes: worker::context_scopes(&self.ground).await?,
             context_drained: 0,

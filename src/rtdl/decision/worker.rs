@@ -94,7 +94,7 @@ pub(super) async fn context_scopes(ground: &Ground) -> Result<BTreeSet<String>, 
     Ok(scopes)
 }
 
-fn traffic(shard: &Shard) -> ShardRef {
+pub(super) fn traffic(shard: &Shard) -> ShardRef {
     ShardRef {
         stream: Stream::Traffic,
         shard_id: shard.shard_id.clone(),
@@ -112,6 +112,7 @@ impl Worker {
         while !stop.is_cancelled() {
             // Asked before the read: what is sent after the end is seen to be refused by the gate.
             let was_over = self.is_over.load(Ordering::SeqCst);
+            let asked_at = self.ground.clock.now();
             let mut n_read = 0;
             let ready = lineage::ready(&self.shards, &self.drained);
             let ready: Vec<ShardRef> = ready.map(traffic).collect();
@@ -123,7 +124,7 @@ impl Worker {
                 break;
             }
             if n_read == 0 {
-                self.renew().await?;
+                self.renew(Some(asked_at)).await?;
             }
             if self.snapshots.is_due(self.position.seq) {
                 self.snapshot().await;
@@ -146,9 +147,11 @@ impl Worker {
         snapshots.write(ground, bundle, &run, position, state).await;
     }
 
-    async fn renew(&mut self) -> Result<(), Error> {
+    /// Keeps the lease, and says since when nothing is left to decide.
+    async fn renew(&mut self, seen_at: Option<Time>) -> Result<(), Error> {
         if self.renewed.elapsed() >= RENEW_EVERY {
-            self.lease.renew(&self.ground.db.get().await?, None).await?;
+            let client = self.ground.db.get().await?;
+            self.lease.renew(&client, seen_at).await?;
             self.renewed = Instant::now();
         }
         Ok(())
@@ -336,7 +339,7 @@ impl Worker {
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            self.renew().await?;
+            self.renew(None).await?;
             tokio::time::sleep(look_again).await;
             look_again = (look_again * 2).min(LOOK_AGAIN_MAX);
         }

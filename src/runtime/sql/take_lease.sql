@@ -5,4 +5,4 @@ VALUES ($1, $2, 1, $3, now() + $4::bigint * interval '1 millisecond', $5)
 ON CONFLICT (group_name, scope) DO UPDATE
 SET epoch = lease.epoch + 1, holder = excluded.holder, expires_at = excluded.expires_at
 WHERE lease.expires_at < now() OR lease.holder = excluded.holder
-RETURNING epoch, position
+RETURNING epoch, position, watermark

@@ -24,10 +24,11 @@ use aws_sdk_kinesis::config::{Builder, StalledStreamProtectionConfig};
 use serde::Deserialize;
 
 use crate::domain::offset::{Position, ShardId, ShardRef};
+use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
 use crate::substrate::aws::{self, Credentials};
 use crate::substrate::bus::kinesis::answer::Failure;
-use crate::substrate::bus::kinesis::cursor::Cursors;
+use crate::substrate::bus::kinesis::cursor::{Cursors, Recalled};
 use crate::substrate::bus::kinesis::pace::Pace;
 pub use crate::substrate::bus::kinesis::provision::{ProvisionError, Provisioned};
 use crate::substrate::bus::kinesis::tip::Newest;
@@ -78,6 +79,7 @@ pub struct KinesisBus {
     cursors: Cursors,
     pace: Pace,
     newest: Newest,
+    recalled: Recalled,
 }
 
 impl KinesisBus {
@@ -101,6 +103,7 @@ impl KinesisBus {
             cursors: Cursors::default(),
             pace,
             newest: Newest::default(),
+            recalled: Recalled::default(),
         })
     }
 
@@ -155,6 +158,12 @@ impl Bus for KinesisBus {
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error> {
         let newest = self.find_newest(&shard_ref(stream, shard)).await?;
         Ok(newest.map_or(Position::Start, |it| Position::After(it.number)))
+    }
+
+    fn recall(&self, shard: &ShardRef, position: &Position, seen_at: Time) {
+        if let Position::After(number) = position {
+            self.recalled.note(shard, number, seen_at);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::domain::offset::{OriginOffset, Position, SequenceNumber, ShardId};
+use crate::domain::offset::{OriginOffset, Position, SequenceNumber, ShardId, ShardRef};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
 
@@ -188,4 +188,9 @@ pub trait Bus: Send + Sync {
     /// The position of the newest record, `Start` where none is kept: what a run pins at its start.
     /// What is put after the call is read from there.
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error>;
+
+    /// Tells what an earlier reader knew for sure: all that had arrived by `seen_at` lies before
+    /// the position. A bus whose numbers are not dense tells by it a shard where nothing was put
+    /// from one that retention has cut; others need not know.
+    fn recall(&self, _shard: &ShardRef, _position: &Position, _seen_at: Time) {}
 }

@@ -1,7 +1,7 @@
 //! Where readers stand: an iterator with what was fetched and not yet given. Pure, but for the lock
 //! of the cache.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -192,6 +192,30 @@ impl Cursor {
     /// without a word: such a place is opened again, with a look at its own record.
     fn may_be_overtaken(&self) -> bool {
         KEPT_FOR_SURE.as_millis() <= u128::from(self.behind_ms)
+    }
+}
+
+/// Places that are kept; a reader asks once, when it begins.
+const RECALLED_MAX: usize = 4_096;
+
+/// When earlier readers knew, of places of theirs, that all that had arrived lay before them.
+#[derive(Default)]
+pub(super) struct Recalled(Mutex<HashMap<(ShardRef, SequenceNumber), Time>>);
+
+impl Recalled {
+    pub(super) fn note(&self, at: &ShardRef, number: &SequenceNumber, seen_at: Time) {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= RECALLED_MAX {
+            places.clear();
+        }
+        let known = places.entry((at.clone(), number.clone()));
+        let known = known.or_insert(seen_at);
+        *known = seen_at.max(*known);
+    }
+
+    pub(super) fn of(&self, at: &ShardRef, number: &SequenceNumber) -> Option<Time> {
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(&(at.clone(), number.clone())).copied()
     }
 }
 

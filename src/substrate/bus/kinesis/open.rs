@@ -71,7 +71,8 @@ impl KinesisBus {
         let mut cursor = Cursor::new(iterator).after(number.clone());
         self.fill(at, &mut cursor, n_records.saturating_add(1))
             .await?;
-        let is_seen = tip_seen_at.is_some_and(|it| self.is_kept_for_sure(it));
+        let seen_at = tip_seen_at.max(self.recalled.of(at, number));
+        let is_seen = seen_at.is_some_and(|it| self.is_kept_for_sure(it));
         if is_seen || cursor.has_met_own() {
             return Ok(cursor);
         }
@@ -81,11 +82,13 @@ impl KinesisBus {
                 .await?;
         }
         match cursor.first() {
-            Some(oldest) if cursor.is_own_gone() => Err(trimmed(
-                at,
-                ReadFrom::Position(Position::After(number.clone())),
-                oldest,
-            )),
+            Some(oldest) if cursor.is_own_gone() => match seen_at {
+                Some(time) if self.keeps_since(at, time).await? => Ok(cursor),
+                _ => {
+                    let asked = ReadFrom::Position(Position::After(number.clone()));
+                    Err(trimmed(at, asked, oldest))
+                }
+            },
             _ if cursor.has_met_own() || self.newest.is_known(at, number) => Ok(cursor),
             _ if self.oldest(at).await?.is_some() => Err(self.foreign(at, number).await),
             _ => {
@@ -125,20 +128,7 @@ impl KinesisBus {
     /// # Errors
     /// [`Error::Trimmed`] when records may have been dropped that arrived at or after the time.
     async fn refuse_if_trimmed(&self, at: &ShardRef, time: Time) -> Result<(), Error> {
-        if self.is_kept_for_sure(time) {
-            return Ok(());
-        }
-        let name = self.name(at.stream)?;
-        let request = || self.client.describe_stream_summary().stream_name(name);
-        let summary = self.patiently(|| request().send()).await;
-        let summary = summary.map_err(|it| io_error("reading the retention", it))?;
-        let Some(summary) = summary.stream_description_summary else {
-            return Ok(());
-        };
-        let hours = u64::try_from(summary.retention_period_hours).unwrap_or_default();
-        let kept_since = self.clock.now().minus_ms(hours.saturating_mul(3_600_000));
-        let is_young = kept_since <= time_of(&summary.stream_creation_timestamp);
-        if is_young || kept_since.plus_ms(CLOCK_SKEW_MS) <= time {
+        if self.keeps_since(at, time).await? {
             return Ok(());
         }
         match self.oldest(at).await? {
@@ -147,6 +137,24 @@ impl KinesisBus {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether everything that arrived at or after the time is still there, by the stream's age and retention.
+    async fn keeps_since(&self, at: &ShardRef, time: Time) -> Result<bool, Error> {
+        if self.is_kept_for_sure(time) {
+            return Ok(true);
+        }
+        let name = self.name(at.stream)?;
+        let request = || self.client.describe_stream_summary().stream_name(name);
+        let summary = self.patiently(|| request().send()).await;
+        let summary = summary.map_err(|it| io_error("reading the retention", it))?;
+        let Some(summary) = summary.stream_description_summary else {
+            return Ok(true);
+        };
+        let hours = u64::try_from(summary.retention_period_hours).unwrap_or_default();
+        let kept_since = self.clock.now().minus_ms(hours.saturating_mul(3_600_000));
+        let is_young = kept_since <= time_of(&summary.stream_creation_timestamp);
+        Ok(is_young || kept_since.plus_ms(CLOCK_SKEW_MS) <= time)
     }
 
     /// The error of a number that this shard does not know.
