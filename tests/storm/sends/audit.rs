@@ -13,6 +13,7 @@ use crate::events::Port;
 use crate::home::{DONE, Finished, LONG, until};
 use crate::sends::plan::{CLASSES, Plan, Send};
 use crate::sends::told::{Heard, fingerprint};
+use crate::weather::Weather;
 
 /// Replayed at most.
 const REPLAYED: u64 = 500;
@@ -21,6 +22,7 @@ const REPLAYED: u64 = 500;
 type Refused = BTreeSet<(u64, Digest)>;
 
 pub(crate) struct Audit<'a> {
+    pub(crate) weather: &'a Weather,
     pub(crate) plan: &'a Plan,
     pub(crate) run: &'a str,
     pub(crate) port: &'a Port,
@@ -39,11 +41,13 @@ pub(crate) struct Found {
 
 impl Audit<'_> {
     pub(crate) fn run(&self, heard: &[Heard]) -> Found {
-        self.port.until_decided(self.run, self.plan.n_payments);
+        self.until_decided();
         until("an end of all ambiguity", LONG, || {
             let open = self.json(&["ig", "ambiguous", "list"]);
             open.as_array().unwrap().is_empty().then_some(())
         });
+        self.weather
+            .say("every payment is decided, nothing is ambiguous");
         let planted = self.admitted(heard);
         let (refused, n_refusals) = self.refused();
         let unlike: Vec<_> = refused.symmetric_difference(&planted).take(10).collect();
@@ -65,9 +69,26 @@ impl Audit<'_> {
             n_received: 0,
             n_bus_repeats: 0,
         };
+        self.weather.say("receipts and refusals are as planned");
         let found = self.balance(found);
         self.decided();
         found
+    }
+
+    /// Waits for the last decision; a process whose wires were just cut may be away for a moment.
+    fn until_decided(&self) {
+        let path = format!("/v1/runs/{}/progress", self.run);
+        until("decisions", LONG, || {
+            let answer = self.port.try_get(&path)?;
+            let is_known = [200, 503].contains(&answer.status);
+            check(
+                "who has no database says so",
+                is_known,
+                format!("{answer:?}"),
+            );
+            let decided = answer.body["decisions_count"].as_u64();
+            (decided? >= self.plan.n_payments).then_some(())
+        });
     }
 
     fn json(&self, args: &[&str]) -> Value {
@@ -79,7 +100,8 @@ impl Audit<'_> {
     fn admitted(&self, heard: &[Heard]) -> Refused {
         let mut seen = vec![false; heard.len()];
         let mut others = Refused::new();
-        self.each_receipt(|verdict| {
+        self.each("receipts", |row| {
+            let verdict: Verdict = serde_json::from_value(row).unwrap();
             let receipt = verdict.receipt.as_ref();
             let is_admitted = verdict.result == IngestResult::Admitted;
             check(
@@ -139,13 +161,15 @@ impl Audit<'_> {
         others
     }
 
-    fn each_receipt(&self, mut look: impl FnMut(&Verdict)) {
+    /// Every item of a list, a page at a time.
+    fn each(&self, list: &str, mut look: impl FnMut(Value)) {
         let mut after = String::new();
         loop {
-            let path = format!("/v1/receipts/{}?limit=1000{after}", self.run);
-            let mut page = self.port.get(&path).body;
-            let results: Vec<Verdict> = serde_json::from_value(page["results"].take()).unwrap();
-            results.iter().for_each(&mut look);
+            let path = format!("/v1/{list}/{}?limit=1000{after}", self.run);
+            let page = self.port.get(&path).body;
+            let results = page["results"].as_array();
+            let results = results.unwrap_or_else(|| panic!("{path}: {page}"));
+            results.iter().cloned().for_each(&mut look);
             match page["next"].as_str() {
                 Some(next) => after = format!("&after={next}"),
                 None => return,
@@ -155,36 +179,16 @@ impl Audit<'_> {
 
     /// What is in quarantine, and in how many rows: a refused payload may come again.
     fn refused(&self) -> (Refused, usize) {
-        let list = [
-            "ig",
-            "quarantine",
-            "list",
-            "--run",
-            self.run,
-            "--limit",
-            "1000",
-        ];
         let (mut refused, mut n_rows) = (Refused::new(), 0);
-        let mut after: Option<String> = None;
-        loop {
-            let mut args = list.to_vec();
-            if let Some(after) = &after {
-                args.extend(["--after", after]);
-            }
-            let page = self.json(&args);
-            for row in page["results"].as_array().unwrap() {
-                let word = |name: &str| row[name].as_str().unwrap();
-                let is_mismatch = word("code") == "PAYLOAD_HASH_MISMATCH";
-                check("nothing else is refused", is_mismatch, row);
-                let event = self.plan.find(word("event_class"), word("event_id"));
-                refused.insert((event.unwrap(), word("payload_hash").parse().unwrap()));
-                n_rows += 1;
-            }
-            match page["next"].as_str() {
-                Some(next) => after = Some(next.to_owned()),
-                None => return (refused, n_rows),
-            }
-        }
+        self.each("quarantine", |row| {
+            let word = |name: &str| row[name].as_str().unwrap();
+            let is_mismatch = word("code") == "PAYLOAD_HASH_MISMATCH";
+            check("nothing else is refused", is_mismatch, &row);
+            let event = self.plan.find(word("event_class"), word("event_id"));
+            refused.insert((event.unwrap(), word("payload_hash").parse().unwrap()));
+            n_rows += 1;
+        });
+        (refused, n_rows)
     }
 
     fn facts(&self) -> usize {

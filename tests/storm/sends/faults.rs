@@ -93,7 +93,7 @@ pub(crate) fn of_bus(draws: &mut Draws, action: &str, n_records: usize) -> Fault
     let deny = some(FAILED);
     match draws.below(60) {
         0..3 => throttled,
-        3..9 if refuse.0.len() < n_records => Fault::RefuseRecords {
+        3..9 => Fault::RefuseRecords {
             places: refuse.0,
             code: refuse.1,
         },

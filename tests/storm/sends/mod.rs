@@ -39,7 +39,7 @@ pub(crate) fn storm(weather: &Weather) {
     let gates = [port.addr().to_owned()];
     let (market, wires) = runtime.block_on(send(weather, &pins, &gates, home.key("local")));
     let command = |args: &[&str]| home.run(&[&["--json"], args].concat());
-    let found = audit(&market, &pins, &port, &command);
+    let found = audit(weather, &market, &pins, &port, &command);
     say(weather, &market, &wires, &found);
     let peaks = [("all", home.data())];
     weather.say(&peaks.map(|(name, dir)| memory(name, &dir)).concat());
@@ -95,12 +95,14 @@ fn begin(proxy: &TcpProxy, seed: u64, wire: fn(&mut Draws) -> Wire) {
 }
 
 fn audit(
+    weather: &Weather,
     market: &Market,
     pins: &Value,
     port: &Port,
     command: &dyn Fn(&[&str]) -> Finished,
 ) -> Found {
     let audit = Audit {
+        weather,
         plan: &market.plan,
         run: pins["platform_run_id"].as_str().unwrap(),
         port,
@@ -257,7 +259,7 @@ pub(crate) fn managed(weather: &Weather) {
     let (market, wires) = runtime.block_on(send(weather, &pins, &gates, key.clone()));
     ground.end();
     let port = Port::at(&gates[0], &key);
-    let found = audit(&market, &pins, &port, &command);
+    let found = audit(weather, &market, &pins, &port, &command);
     say(weather, &market, &wires, &found);
     let (objects, database) = (ground.objects.tally(), ground.database.tally());
     weather.say(&format!(
