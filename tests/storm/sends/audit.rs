@@ -34,6 +34,8 @@ pub(crate) struct Audit<'a> {
 pub(crate) struct Found {
     pub(crate) n_refusals: usize,
     pub(crate) n_mismatches: usize,
+    /// Puts of batches that the bus did not answer for.
+    pub(crate) n_ambiguous: usize,
     pub(crate) n_received: i64,
     /// Second copies on the bus.
     pub(crate) n_bus_repeats: i64,
@@ -56,7 +58,7 @@ impl Audit<'_> {
             unlike.is_empty(),
             format!("{unlike:?}"),
         );
-        let n_facts = self.facts();
+        let n_facts = self.facts(&["--run", self.run, "--type", "PAYLOAD_HASH_MISMATCH"]);
         let n_planted = usize::try_from(self.plan.n_planted()).unwrap();
         check(
             "a fact tells of each",
@@ -66,11 +68,13 @@ impl Audit<'_> {
         let found = Found {
             n_refusals,
             n_mismatches: refused.len(),
+            n_ambiguous: self.facts(&["--type", "PUBLISH_AMBIGUOUS"]),
             n_received: 0,
             n_bus_repeats: 0,
         };
         self.weather.say("receipts and refusals are as planned");
         let found = self.balance(found);
+        self.weather.say("everything balances");
         self.decided();
         found
     }
@@ -191,20 +195,19 @@ impl Audit<'_> {
         (refused, n_rows)
     }
 
-    fn facts(&self) -> usize {
-        let list = ["gov", "facts", "--run", self.run, "--limit", "1000000"];
-        let facts = self.json(&[&list[..], &["--type", "PAYLOAD_HASH_MISMATCH"]].concat());
-        facts.as_array().unwrap().len()
+    fn facts(&self, of: &[&str]) -> usize {
+        let list = [&["gov", "facts", "--limit", "1000000"], of].concat();
+        self.json(&list).as_array().unwrap().len()
     }
 
     /// What receipts and archive still owe comes after a while; then everything balances.
     fn balance(&self, found: Found) -> Found {
         let args = ["reconcile", "run", "--run", self.run];
-        let mut last = Value::Null;
         let begun = std::time::Instant::now();
         let balanced = until("reconciliation", LONG, || {
-            last = (self.command)(&args).json();
-            (last["balanced"] == true || begun.elapsed() > LONG / 2).then(|| last.clone())
+            let found = (self.command)(&args).json();
+            let is_last = found["balanced"] == true || begun.elapsed() > LONG / 2;
+            is_last.then_some(found)
         });
         let is_balanced = balanced["balanced"] == true;
         check("reconciliation balances", is_balanced, &balanced);

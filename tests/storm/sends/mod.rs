@@ -18,8 +18,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::aws_proxy::{AwsProxy, Fault};
+use crate::checks::check;
 use crate::events::Port;
-use crate::home::{DONE, Finished, Home, Process};
+use crate::home::{DONE, Finished, Home};
 use crate::parity_servers::Servers;
 use crate::sends::audit::{Audit, Found};
 use crate::sends::plan::Plan;
@@ -41,8 +42,7 @@ pub(crate) fn storm(weather: &Weather) {
     let command = |args: &[&str]| home.run(&[&["--json"], args].concat());
     let found = audit(weather, &market, &pins, &port, &command);
     say(weather, &market, &wires, &found);
-    let peaks = [("all", home.data())];
-    weather.say(&peaks.map(|(name, dir)| memory(name, &dir)).concat());
+    weather.say(&memory("all", &home.data()));
     drop(runtime);
     all.stop(Signal::TERM).expect(DONE);
 }
@@ -131,8 +131,12 @@ fn say(weather: &Weather, market: &Market, wires: &[TcpProxy], found: &Found) {
         sum(|it| it.repeated),
     ));
     weather.say(&format!(
-        "{} received, {} mismatches in {} refusals, {} second copies on the bus",
-        found.n_received, found.n_mismatches, found.n_refusals, found.n_bus_repeats
+        "{} received, {} mismatches in {} refusals, {} ambiguous puts, {} second copies on the bus",
+        found.n_received,
+        found.n_mismatches,
+        found.n_refusals,
+        found.n_ambiguous,
+        found.n_bus_repeats
     ));
 }
 
@@ -266,9 +270,23 @@ pub(crate) fn managed(weather: &Weather) {
         "behind the gates: {} cuts to S3, {} to Postgres",
         objects.ended, database.ended
     ));
-    for (name, process) in [("all", all), ("other", other)] {
+    check(
+        "the first faults of the bus were met",
+        ground.bus.is_played(),
+        "",
+    );
+    check(
+        "a gate met ambiguity",
+        found.n_ambiguous > 0,
+        found.n_ambiguous,
+    );
+    for name in ["all", "other"] {
         weather.say(&memory(name, &home.dir().join(name)));
-        let _: Finished = Process::stop(process, Signal::TERM).expect(DONE);
+    }
+    let processes = [all, other];
+    processes.iter().for_each(|it| it.signal(Signal::TERM));
+    for process in processes {
+        process.wait().expect(DONE);
     }
 }
 
