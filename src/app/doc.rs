@@ -69,7 +69,7 @@ pub(crate) fn progress() -> Doc {
             }),
         )
         .refuses(404, &[(Code::RunUnknown, "there is no run run_c0f5…")])
-        .refuses(500, &[(Code::Internal, "the database did not answer")])
+        .refuses(503, &[(Code::SubstrateUnavailable, "connection closed")])
 }
 
 pub(crate) fn report() -> Doc {

@@ -126,7 +126,8 @@ async fn run_progress(State(port): State<Arc<Port>>, Path(run): Path<String>) ->
     match progress::read(&port.ground, &run, port.profile.archive.enabled).await {
         Ok(Some(progress)) => Json(progress).into_response(),
         Ok(None) => problem(404, Code::RunUnknown, format!("there is no run {run}")),
-        Err(error) => problem(500, Code::Internal, format!("{error:#}")),
+        // Nothing but database and log is asked.
+        Err(error) => problem(503, Code::SubstrateUnavailable, format!("{error:#}")),
     }
 }
 

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::vocabulary::Stream;
 use crate::substrate::bus::{Bus, PutOutcome, PutRecord};
-use crate::substrate::db::{self, Db, Transaction};
+use crate::substrate::db::{self, Client, Db, Transaction};
 
 const CLAIM: &str = include_str!("sql/claim_outbox.sql");
 const DELETE: &str = include_str!("sql/delete_outbox.sql");
+const RELEASE: &str = include_str!("sql/release_outbox.sql");
 const ENQUEUE: &str = include_str!("sql/enqueue_outbox.sql");
 const COUNT: &str = include_str!("sql/count_outbox.sql");
 
@@ -21,6 +22,8 @@ const COUNT: &str = include_str!("sql/count_outbox.sql");
 const CLAIM_ROWS_MAX: i64 = 500;
 /// Longer than any put; a relay that dies leaves its claim to lapse.
 const CLAIM_MS: i64 = 30_000;
+/// When what the bus did not take is put again.
+const AGAIN_MS: i64 = 500;
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 
 /// One message to deliver.
@@ -60,8 +63,9 @@ pub async fn waiting(db: &Db) -> Result<i64, db::Error> {
 
 /// Delivers until stopped, then until the queue is empty.
 pub async fn relay(db: Db, bus: Arc<dyn Bus>, stop: CancellationToken) {
+    let mut claims = Claims::default();
     loop {
-        match deliver_some(&db, bus.as_ref()).await {
+        match deliver_some(&db, bus.as_ref(), &mut claims).await {
             Ok(0) if stop.is_cancelled() => return,
             Ok(0) => wait(&stop, IDLE_WAIT).await,
             Ok(_) => {}
@@ -81,9 +85,33 @@ async fn wait(stop: &CancellationToken, pause: Duration) {
     drop(stopped);
 }
 
-/// Claims, puts, deletes what was stored; what was not is claimed again after its claim lapses.
-async fn deliver_some(db: &Db, bus: &dyn Bus) -> Result<usize, db::Error> {
+/// Claimed messages whose rows do not say yet what became of them, also where the connection was
+/// lost meanwhile: nobody else touches them until their claims lapse.
+#[derive(Default)]
+struct Claims {
+    delivered: Vec<i64>,
+    /// Not stored, or nobody knows; to be put again.
+    open: Vec<i64>,
+}
+
+impl Claims {
+    async fn settle(&mut self, client: &Client) -> Result<(), db::Error> {
+        if !self.delivered.is_empty() {
+            client.execute(DELETE, &[&self.delivered]).await?;
+            self.delivered.clear();
+        }
+        if !self.open.is_empty() {
+            client.execute(RELEASE, &[&self.open, &AGAIN_MS]).await?;
+            self.open.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Claims, puts, deletes what was stored; what was not may soon be claimed again.
+async fn deliver_some(db: &Db, bus: &dyn Bus, claims: &mut Claims) -> Result<usize, db::Error> {
     let client = db.get().await?;
+    claims.settle(&client).await?;
     let statement = client.prepare_cached(CLAIM).await?;
     let rows = client
         .query(&statement, &[&CLAIM_ROWS_MAX, &CLAIM_MS])
@@ -108,10 +136,13 @@ async fn deliver_some(db: &Db, bus: &dyn Bus) -> Result<usize, db::Error> {
         claimed.sort_by_key(|(id, _)| *id);
         let (ids, records): (Vec<i64>, Vec<PutRecord>) = claimed.into_iter().unzip();
         let outcomes = bus.put_records(stream, records).await;
-        let stored = ids.iter().zip(&outcomes);
-        let stored = stored.filter(|(_, outcome)| matches!(outcome, PutOutcome::Stored(_)));
-        let stored: Vec<i64> = stored.map(|(id, _)| *id).collect();
-        client.execute(DELETE, &[&stored]).await?;
+        for (id, outcome) in ids.into_iter().zip(outcomes) {
+            match outcome {
+                PutOutcome::Stored(_) => claims.delivered.push(id),
+                PutOutcome::Refused { .. } | PutOutcome::Unknown { .. } => claims.open.push(id),
+            }
+        }
     }
+    claims.settle(&client).await?;
     Ok(rows.len())
 }

@@ -26,6 +26,8 @@ mod lockstep;
 mod malformed;
 mod operate;
 mod parity;
+#[path = "../support/parity_servers.rs"]
+mod parity_servers;
 #[path = "../support/payments.rs"]
 mod payments;
 mod repeats;

@@ -9,6 +9,7 @@ mod held_bus;
 mod limits;
 mod lockstep;
 mod malformed;
+mod outbox;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod publish;

@@ -3,10 +3,14 @@
 //! balances, the chain is whole, and a replay finds no difference. `docs/testing.md` says what else
 //! must hold in each.
 //!
-//! `just storm kills|duplicates|shuffle|mismatch --size N`; small ones run with every `cargo test`.
+//! `just storm kills|duplicates|shuffle|mismatch|sends|sends-managed --size N`; small ones run with every
+//! `cargo test`.
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+#[path = "../support/aws_proxy.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod aws_proxy;
 #[path = "../support/checks.rs"]
 mod checks;
 #[path = "../support/corner_shops.rs"]
@@ -20,15 +24,20 @@ mod events;
 mod home;
 mod kills;
 mod mismatch;
+#[path = "../support/parity_servers.rs"]
+mod parity_servers;
 #[path = "../support/payments.rs"]
 mod payments;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod sends;
 #[path = "../support/shop.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 mod shuffle;
 mod takeovers;
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;
 mod weather;
 #[path = "../rtdl/world.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -64,6 +73,16 @@ fn shuffle() {
 #[test]
 fn mismatch() {
     storm("mismatch", 60, 400, mismatch::storm);
+}
+
+#[test]
+fn sends() {
+    storm("sends", 20_000, 500, sends::storm);
+}
+
+#[test]
+fn sends_managed() {
+    storm("sends-managed", 2_000, 50, sends::managed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,7 @@ impl Weather {
     /// As large as the environment says, else as here; a size asks for payments in proportion.
     pub(crate) fn given(name: &str, size: u64, payments: u64) -> Weather {
         let asked = setting("FRAUDPLAT_STORM_SIZE", size);
-        let payments = payments.max(payments / size.max(1) * asked);
+        let payments = payments.max(payments * asked / size.max(1));
         let payments = setting("FRAUDPLAT_STORM_PAYMENTS", payments);
         let seed = setting("FRAUDPLAT_STORM_SEED", random_seed());
         Weather::new(name, asked, payments, seed)

@@ -1,5 +1,5 @@
-//! A proxy in front of a server of AWS's JSON protocols that fails as a script says: by action
-//! (`X-Amz-Target`) and count. It injects what no emulator does.
+//! A proxy in front of a server of AWS's JSON protocols that fails as a script says, by action
+//! (`X-Amz-Target`) and count, or as is drawn. It injects what no emulator does.
 
 #![expect(
     clippy::unwrap_used,
@@ -53,9 +53,14 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
+/// The fault of a request with this action and so many records.
+type Drawing = Box<dyn FnMut(&str, usize) -> Fault + Send>;
+
 #[derive(Default)]
 struct Script {
     faults: BTreeMap<String, VecDeque<Fault>>,
+    /// Where faults are drawn, beyond the script, requests are too many to be kept.
+    drawing: Option<Drawing>,
     seen: Vec<Seen>,
 }
 
@@ -100,6 +105,11 @@ impl AwsProxy {
         of_action.extend(faults);
     }
 
+    /// Every request beyond the script meets a fault that is drawn; none is kept from now on.
+    pub(crate) fn draw(&self, drawing: impl FnMut(&str, usize) -> Fault + Send + 'static) {
+        lock(&self.script).drawing = Some(Box::new(drawing));
+    }
+
     /// Every request of an action that came, in order.
     pub(crate) fn seen(&self, action: &str) -> Vec<Seen> {
         let script = lock(&self.script);
@@ -112,6 +122,9 @@ impl AwsProxy {
         lock(&self.script).faults.values().all(VecDeque::is_empty)
     }
 }
+
+/// Storms draw, the others do not; it is no dead code.
+const _: fn(&AwsProxy) = |proxy| proxy.draw(|_, _| Fault::Pass);
 
 fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
     script.lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,12 +171,19 @@ impl Line {
         let target = target.map(|(_, value)| value.as_str()).unwrap_or_default();
         let action = target.rsplit('.').next().unwrap_or_default().to_owned();
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        match self.next(&action, body.clone()) {
+        match self.next(&action, &body) {
             Fault::Pass => Some(self.forward(&request).await),
             Fault::Refuse { status, code } => Some((status, error(code))),
             Fault::RefuseRecords { places, code } => {
-                request.body = without(body, &places);
-                let (status, answer) = self.forward(&request).await;
+                let n_records = body["Records"].as_array().map_or(0, Vec::len);
+                let (status, answer) = match places.len() < n_records {
+                    true => {
+                        request.body = without(body, &places);
+                        self.forward(&request).await
+                    }
+                    // A server takes no put without records.
+                    false => (200, json!({"Records": []}).to_string().into_bytes()),
+                };
                 Some((status, with_failures(&answer, &places, code)))
             }
             Fault::DenyRecords { places, code } => {
@@ -198,16 +218,19 @@ impl Line {
         }
     }
 
-    fn next(&self, action: &str, body: Value) -> Fault {
+    fn next(&self, action: &str, body: &Value) -> Fault {
         let mut script = lock(&self.script);
-        script.seen.push(Seen {
-            action: action.to_owned(),
-            body,
-        });
+        if script.drawing.is_none() {
+            script.seen.push(Seen {
+                action: action.to_owned(),
+                body: body.clone(),
+            });
+        }
         let of_action = script.faults.get_mut(action);
-        of_action
-            .and_then(VecDeque::pop_front)
-            .unwrap_or(Fault::Pass)
+        let scripted = of_action.and_then(VecDeque::pop_front);
+        let n_records = body["Records"].as_array().map_or(0, Vec::len);
+        let mut draw = || script.drawing.as_mut().map(|it| it(action, n_records));
+        scripted.or_else(&mut draw).unwrap_or(Fault::Pass)
     }
 
     async fn forward(&self, request: &Request) -> (u16, Vec<u8>) {

@@ -1,8 +1,9 @@
 //! A wire that misbehaves as told: it delays, throttles, cuts, resets or falls silent, after so many
-//! bytes or at certain words, in either direction.
+//! bytes or at certain words, in either direction; or it delivers everything twice.
 //!
 //! Include it with `#[path = "../support/tcp_proxy.rs"] mod tcp_proxy;`. Connections take their
-//! [`Wire`] from the script in the order they come; when it is at its end, from the default.
+//! [`Wire`] from the script in the order they come; when it is at its end, from the default, or as
+//! they are drawn.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,14 +13,14 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How many bytes pass at once; small, so that a throttle is smooth.
 const CHUNK_BYTES: usize = 16 << 10;
@@ -31,6 +32,9 @@ pub(crate) struct Wire {
     pub(crate) up: Way,
     /// From the server to the client.
     pub(crate) down: Way,
+    /// What goes up comes to the server once more, so much later, on another connection, whose
+    /// answers nobody hears.
+    pub(crate) again: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,9 +99,24 @@ enum Target {
     Unix(PathBuf),
 }
 
+/// What befell connections so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Connections that were cut or reset, or fell silent, as asked for.
+    pub(crate) ended: u64,
+    /// Pieces that came late.
+    pub(crate) delayed: u64,
+    /// Turns of a client, such as requests, that came to the server twice.
+    pub(crate) repeated: u64,
+}
+
+type Drawing = Box<dyn FnMut() -> Wire + Send>;
+
 struct Shared {
     script: Mutex<VecDeque<Wire>>,
-    default: Mutex<Wire>,
+    /// The wires beyond the script.
+    drawing: Mutex<Drawing>,
+    tally: Mutex<Tally>,
     /// Ends, once, whichever connection next brings its words down.
     armed: Mutex<Option<(&'static [u8], End)>>,
     /// What befalls the connections that are open.
@@ -121,7 +140,8 @@ impl TcpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
             script: Mutex::default(),
-            default: Mutex::default(),
+            drawing: Mutex::new(Box::new(Wire::default)),
+            tally: Mutex::default(),
             armed: Mutex::default(),
             all: watch::channel(None).0,
             up_bytes: AtomicU64::new(0),
@@ -136,7 +156,7 @@ impl TcpProxy {
             while let Ok((client, _)) = listener.accept().await {
                 shared.accepted.fetch_add(1, Ordering::SeqCst);
                 let next = shared.script.lock().unwrap().pop_front();
-                let wire = next.unwrap_or_else(|| shared.default.lock().unwrap().clone());
+                let wire = next.unwrap_or_else(|| (shared.drawing.lock().unwrap())());
                 tokio::spawn(serve(client, target.clone(), wire, shared.clone()));
             }
         });
@@ -155,7 +175,16 @@ impl TcpProxy {
 
     /// What every connection beyond the script does.
     pub(crate) fn otherwise(&self, wire: Wire) {
-        *self.shared.default.lock().unwrap() = wire;
+        self.draw(move || wire.clone());
+    }
+
+    /// Every connection beyond the script is drawn.
+    pub(crate) fn draw(&self, drawing: impl FnMut() -> Wire + Send + 'static) {
+        *self.shared.drawing.lock().unwrap() = Box::new(drawing);
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        *self.shared.tally.lock().unwrap()
     }
 
     /// The next time the server says these words, on whichever connection, its end comes instead;
@@ -196,7 +225,14 @@ const _: fn(&TcpProxy) = |proxy| {
     proxy.otherwise(Wire::down(At::Words(b""), End::Silent));
     proxy.end_all(End::Cut);
     proxy.arm(b"", End::Cut);
+    proxy.draw(Wire::default);
+    let Tally {
+        ended,
+        delayed,
+        repeated,
+    } = proxy.tally();
     let _unused = (proxy.passed(), proxy.accepted(), proxy.is_armed());
+    let _tally = (ended, delayed, repeated);
 };
 
 async fn serve(client: TcpStream, target: Target, wire: Wire, shared: Arc<Shared>) {
@@ -208,9 +244,26 @@ async fn serve(client: TcpStream, target: Target, wire: Wire, shared: Arc<Shared
         // The server is away: so is the wire.
         return;
     };
+    let twin = match wire.again {
+        Some(later) => Twin::open(&target, later).await,
+        None => None,
+    };
+    let turn = AtomicBool::new(true);
+    let up = Passing {
+        way: &wire.up,
+        shared: &shared,
+        is_up: true,
+        turn: &turn,
+        twin: twin.as_ref(),
+    };
+    let down = Passing {
+        way: &wire.down,
+        is_up: false,
+        ..up
+    };
     let end = {
-        let up = pass(&mut from_client, &mut to_server, &wire.up, &shared, true);
-        let down = pass(&mut from_server, &mut to_client, &wire.down, &shared, false);
+        let up = up.pass(&mut from_client, &mut to_server);
+        let down = down.pass(&mut from_server, &mut to_client);
         let both = async {
             tokio::pin!(up, down);
             // Who closes may still be answered; an end that was asked for is for both.
@@ -224,6 +277,9 @@ async fn serve(client: TcpStream, target: Target, wire: Wire, shared: Arc<Shared
             Ok(_) = all.changed() => *all.borrow(),
         }
     };
+    if end.is_some() {
+        shared.tally.lock().unwrap().ended += 1;
+    }
     match end {
         Some(End::Silent) => std::future::pending().await,
         Some(End::Reset) => {
@@ -231,6 +287,41 @@ async fn serve(client: TcpStream, target: Target, wire: Wire, shared: Arc<Shared
             client.set_zero_linger().unwrap();
         }
         Some(End::Cut) | None => {}
+    }
+}
+
+/// The second connection of a wire that delivers twice. It outlives the first until the server has
+/// had what came.
+struct Twin {
+    later: Duration,
+    pieces: mpsc::UnboundedSender<(Instant, Vec<u8>)>,
+}
+
+impl Twin {
+    async fn open(target: &Target, later: Duration) -> Option<Twin> {
+        let (mut from_server, mut to_server) = connect(target).await.ok()?;
+        let (pieces, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+        let write = async move {
+            while let Some((at, piece)) = due.recv().await {
+                sleep_until(at).await;
+                if to_server.write_all(&piece).await.is_err() {
+                    break;
+                }
+            }
+            // Open until the server closes: a client that leaves is another fault.
+            to_server
+        };
+        let drain = async move {
+            let mut unheard = vec![0; CHUNK_BYTES];
+            while let Ok(1..) = from_server.read(&mut unheard).await {}
+        };
+        tokio::spawn(async move { tokio::join!(write, drain) });
+        Some(Twin { later, pieces })
+    }
+
+    fn say(&self, piece: &[u8]) {
+        let at = Instant::now() + self.later;
+        drop(self.pieces.send((at, piece.to_vec())));
     }
 }
 
@@ -254,41 +345,65 @@ async fn connect(target: &Target) -> std::io::Result<Halves> {
     })
 }
 
-/// Passes bytes on until one side closes (`None`) or the end comes that was asked for.
-async fn pass(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    way: &Way,
-    shared: &Shared,
+/// One direction of a connection.
+#[derive(Clone, Copy)]
+struct Passing<'c> {
+    way: &'c Way,
+    shared: &'c Shared,
     is_up: bool,
-) -> Option<End> {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut passed = 0;
-    loop {
-        let Ok(n @ 1..) = from.read(&mut buffer).await else {
-            to.shutdown().await.ok();
-            return None;
-        };
-        let bytes = &buffer[..n];
-        let (n, end) = fate(bytes, passed, way, shared, is_up);
-        if !way.delay.is_zero() {
-            sleep(way.delay).await;
+    /// Whether what comes up next begins a turn: the server has spoken since.
+    turn: &'c AtomicBool,
+    twin: Option<&'c Twin>,
+}
+
+impl Passing<'_> {
+    /// Passes bytes on until one side closes (`None`) or the end comes that was asked for.
+    async fn pass(
+        self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Option<End> {
+        let Passing {
+            way, shared, is_up, ..
+        } = self;
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut passed = 0;
+        loop {
+            let Ok(n @ 1..) = from.read(&mut buffer).await else {
+                to.shutdown().await.ok();
+                return None;
+            };
+            let bytes = &buffer[..n];
+            let (n, end) = fate(bytes, passed, way, shared, is_up);
+            if !way.delay.is_zero() {
+                shared.tally.lock().unwrap().delayed += 1;
+                sleep(way.delay).await;
+            }
+            if let Some(rate) = way.bytes_per_s {
+                sleep(Duration::from_millis(n as u64 * 1_000 / rate)).await;
+            }
+            self.repeat(&bytes[..n]);
+            if to.write_all(&bytes[..n]).await.is_err() {
+                return None;
+            }
+            passed += n as u64;
+            let total = if is_up {
+                &shared.up_bytes
+            } else {
+                &shared.down_bytes
+            };
+            total.fetch_add(n as u64, Ordering::SeqCst);
+            if end.is_some() {
+                return end;
+            }
         }
-        if let Some(rate) = way.bytes_per_s {
-            sleep(Duration::from_millis(n as u64 * 1_000 / rate)).await;
-        }
-        if to.write_all(&bytes[..n]).await.is_err() {
-            return None;
-        }
-        passed += n as u64;
-        let total = if is_up {
-            &shared.up_bytes
-        } else {
-            &shared.down_bytes
-        };
-        total.fetch_add(n as u64, Ordering::SeqCst);
-        if end.is_some() {
-            return end;
+    }
+
+    fn repeat(&self, piece: &[u8]) {
+        let begins = self.turn.swap(!self.is_up, Ordering::SeqCst);
+        if let (true, Some(twin)) = (self.is_up, self.twin) {
+            twin.say(piece);
+            self.shared.tally.lock().unwrap().repeated += u64::from(begins);
         }
     }
 }

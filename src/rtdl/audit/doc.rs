@@ -52,9 +52,9 @@ fn refusals(doc: Doc) -> Doc {
                     Code::EvidenceMissing,
                     "decision body is missing or is not what its name says",
                 ),
-                (Code::SubstrateUnavailable, "the database did not answer"),
             ],
         )
+        .refuses(503, &[(Code::SubstrateUnavailable, "the database did not answer")])
 }
 
 fn decision() -> Value {

@@ -75,10 +75,10 @@ async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
         .await
         .and_then(|found| view(&found[0]));
     found.map_err(|error| {
-        let status = if matches!(error, Error::Unknown(_)) {
-            404
-        } else {
-            500
+        let status = match error {
+            Error::Unknown(_) => 404,
+            Error::Db(_) | Error::Objects(_) => 503,
+            _ => 500,
         };
         problem(status, error.code(), error.to_string())
     })
