@@ -30,6 +30,9 @@ mod parity;
 mod payments;
 mod repeats;
 mod routes;
+#[path = "../support/servers.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
+mod servers;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;

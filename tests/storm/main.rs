@@ -3,7 +3,7 @@
 //! balances, the chain is whole, and a replay finds no difference. `docs/testing.md` says what else
 //! must hold in each.
 //!
-//! `just storm kills|duplicates|shuffle|mismatch --size N`; small ones run with every `cargo test`.
+//! `just storm kills|duplicates|shuffle|mismatch|processes --size N`; small ones run with every `cargo test`.
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
@@ -19,15 +19,21 @@ mod events;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod home;
 mod kills;
+mod ledger;
 mod mismatch;
 #[path = "../support/payments.rs"]
 mod payments;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod processes;
+mod producers;
+#[path = "../support/servers.rs"]
+mod servers;
 #[path = "../support/shop.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 mod shuffle;
+mod site;
 mod takeovers;
 mod weather;
 #[path = "../rtdl/world.rs"]
@@ -64,6 +70,11 @@ fn shuffle() {
 #[test]
 fn mismatch() {
     storm("mismatch", 60, 400, mismatch::storm);
+}
+
+#[test]
+fn processes() {
+    storm("processes", 6, 1_500, processes::storm);
 }
 
 #[tokio::test(flavor = "multi_thread")]
