@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use crate::servers::Servers;
 
 const OPEN_BATCHES: &str = "SELECT count(*) FROM runtime.inflight";
+const AMBIGUOUS: &str = "SELECT count(*) FROM ig.batch_ambiguous";
 
 pub(crate) struct Ledger {
     db: Db,
@@ -43,9 +44,7 @@ impl Ledger {
             .enable_all()
             .build();
         let runtime = runtime.unwrap();
-        let _entered = runtime.enter();
         let db = Db::open(&options.app_endpoint().unwrap(), &pool).unwrap();
-        drop(_entered);
         Ledger { db, runtime }
     }
 
@@ -56,7 +55,16 @@ impl Ledger {
 
     /// Batches that no terminal row has settled.
     pub(crate) fn open_batches(&self) -> Option<i64> {
-        self.ask(async |client| Some(client.query_one(OPEN_BATCHES, &[]).await.ok()?.get(0)))
+        self.count(OPEN_BATCHES)
+    }
+
+    /// How often the bus did not say what became of a put.
+    pub(crate) fn ambiguous(&self) -> Option<i64> {
+        self.count(AMBIGUOUS)
+    }
+
+    fn count(&self, statement: &str) -> Option<i64> {
+        self.ask(async |client| Some(client.query_one(statement, &[]).await.ok()?.get(0)))
     }
 
     fn ask<T>(&self, ask: impl AsyncFnOnce(Client) -> Option<T>) -> Option<T> {

@@ -74,7 +74,7 @@ fn mismatch() {
 
 #[test]
 fn processes() {
-    storm("processes", 6, 1_500, processes::storm);
+    storm("processes", 5, 1_500, processes::storm);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,8 @@ struct Slot<'h> {
     role: &'static str,
     gate_id: &'static str,
     process: Option<Process<'h>>,
-    listens: bool,
+    /// Where it listens, once it does.
+    addr: Option<String>,
     /// When it is started again.
     due: Instant,
     backoff: Duration,
@@ -59,7 +60,7 @@ impl<'h> Site<'h> {
             role,
             gate_id,
             process: None,
-            listens: false,
+            addr: None,
             due: Instant::now(),
             backoff: BACKOFF_MIN,
             paused_until: None,
@@ -89,10 +90,10 @@ impl<'h> Site<'h> {
             }
             if !process.is_running() {
                 self.ended(at);
-            } else if !slot.listens
+            } else if slot.addr.is_none()
                 && let Some(addr) = process.announced()
             {
-                (slot.listens, slot.backoff) = (true, BACKOFF_MIN);
+                slot.backoff = BACKOFF_MIN;
                 self.tell(at, Some(addr));
             }
         }
@@ -106,7 +107,7 @@ impl<'h> Site<'h> {
         let name = slot.name;
         check(
             "a process outlives what its servers suffer",
-            !slot.listens,
+            slot.addr.is_none(),
             format!("{name} ended: {said}"),
         );
         let words = said.lines().find(|line| {
@@ -130,7 +131,7 @@ impl<'h> Site<'h> {
         self.tell(at, None);
         let slot = &mut self.slots[at];
         slot.process.take().unwrap().kill_all();
-        (slot.listens, slot.paused_until) = (false, None);
+        slot.paused_until = None;
         slot.due = Instant::now() + down;
     }
 
@@ -153,7 +154,7 @@ impl<'h> Site<'h> {
     pub(crate) fn until_well(&mut self) {
         until("every process", LONG, || {
             self.tend();
-            let is_well = |slot: &Slot<'_>| slot.listens && slot.paused_until.is_none();
+            let is_well = |slot: &Slot<'_>| slot.addr.is_some() && slot.paused_until.is_none();
             self.slots.iter().all(is_well).then_some(())
         });
     }
@@ -180,8 +181,14 @@ impl<'h> Site<'h> {
         }
     }
 
-    /// Tells producers where a gate listens.
-    fn tell(&self, at: usize, addr: Option<String>) {
+    /// Where every process listens now.
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter_map(|slot| slot.addr.as_deref())
+    }
+
+    /// Where a process listens now, and its producers are told if it is a gate.
+    fn tell(&mut self, at: usize, addr: Option<String>) {
+        self.slots[at].addr.clone_from(&addr);
         if let Some(address) = self.addresses.get(at) {
             *address.lock().unwrap_or_else(PoisonError::into_inner) = addr;
         }
