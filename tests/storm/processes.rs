@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use fraudplat::contracts::groups;
 use fraudplat::runtime::lease::LEASE_MS;
 
 use crate::checks::check;
@@ -167,11 +168,15 @@ fn rounds(kinds: &[Kind], n: u64) -> Vec<(usize, Kind)> {
     rounds.collect()
 }
 
+fn other([one, two]: [usize; 2], than: usize) -> usize {
+    if than == one { two } else { one }
+}
+
 fn how_long(kind: Kind, round: usize, draws: &mut Draws) -> Duration {
     let up_to = |ms: u64, draws: &mut Draws| Duration::from_millis(draws.below(ms));
     match kind {
         Kind::PauseGate | Kind::PauseInlet | Kind::PauseActive => {
-            LEASE + Duration::from_secs(1) + up_to(3_000, draws)
+            LEASE + Duration::from_millis(500) + up_to(2_500, draws)
         }
         // Now and then a server is away for so long that nobody could renew a lease.
         Kind::KillServer(_) if round > 0 && draws.below(5) == 0 => LEASE + up_to(4_000, draws),
@@ -277,22 +282,31 @@ impl Field<'_> {
     /// Strikes, and says what.
     fn strike(&mut self, strike: Strike) -> String {
         let Strike { which, time, .. } = strike;
-        let (gate, inlet) = (site::GATES[which], site::INLETS[which]);
+        let gate = site::GATES[which];
         match strike.kind {
             Kind::KillGate => self.kill(gate, time, "gate"),
-            Kind::KillInlet => self.kill(inlet, time, "inlet"),
+            Kind::KillInlet => {
+                let inlet = self.inlet();
+                let inlet = if which == 0 {
+                    inlet
+                } else {
+                    other(site::INLETS, inlet)
+                };
+                self.kill(inlet, time, "inlet")
+            }
             Kind::KillActive => {
                 let active = self.active();
                 self.kill(active, time, "active decision")
             }
             Kind::KillStandby => {
-                let active = self.active();
-                let [one, other] = site::DECISIONS;
-                let standby = if active == one { other } else { one };
+                let standby = other(site::DECISIONS, self.active());
                 self.kill(standby, time, "standby decision")
             }
             Kind::PauseGate => self.pause(gate, time, "gate"),
-            Kind::PauseInlet => self.pause(inlet, time, "inlet"),
+            Kind::PauseInlet => {
+                let inlet = self.inlet();
+                self.pause(inlet, time, "inlet")
+            }
             Kind::PauseActive => {
                 let active = self.active();
                 self.pause(active, time, "active decision")
@@ -318,12 +332,22 @@ impl Field<'_> {
 
     /// The decision process that has the run.
     fn active(&mut self) -> usize {
-        until("an active decision process", LONG, || {
+        self.at_work(groups::DECISION, site::DECISIONS)
+    }
+
+    /// The inlet that has the first of the contexts, and mostly the others.
+    fn inlet(&mut self) -> usize {
+        self.at_work(groups::CONTEXT_ARRIVAL_EVENTS, site::INLETS)
+    }
+
+    /// Which of two has the lease of a group.
+    fn at_work(&mut self, group: &str, places: [usize; 2]) -> usize {
+        until("somebody at work", LONG, || {
             self.site.tend();
-            let lease = self.ledger.decision(&self.shop.run)?;
-            let is_held = ledger::is_held(&lease);
-            let holder = self.site.holder_among(&site::DECISIONS, &lease.holder);
-            holder.filter(|_| is_held)
+            let leases = self.ledger.leases()?;
+            let lease = leases.iter().find(|row| row.key.group == group)?;
+            let holder = self.site.holder_among(&places, &lease.holder);
+            holder.filter(|_| ledger::is_held(lease))
         })
     }
 
