@@ -100,7 +100,8 @@ async fn open_managed(
 ) -> anyhow::Result<Substrates> {
     let db = managed::open(&managed.postgres, "fraudplat");
     let db = db.await.map_err(|error| of_database(&error))?;
-    let pending = migrate::check(&db).await?;
+    let pending = migrate::check(&db).await;
+    let pending = pending.map_err(|error| of_database(&error))?;
     if !pending.is_empty() {
         let detail = format!(
             "the schema lacks {}: run `fraudplat provision`",

@@ -59,7 +59,10 @@ impl Maintenance {
                 Ok(report) => tracing::info!(report = %report, "maintenance has pruned"),
                 Err(Error::Busy) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "maintenance did not come to its end; it tries again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "maintenance did not come to its end; it tries again"
+                    );
                 }
             }
             drop(tokio::time::timeout(self.options.interval, stop.cancelled()).await);

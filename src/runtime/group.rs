@@ -69,7 +69,11 @@ where
         if !stop.is_cancelled()
             && let Err(error) = take_free(&group, &ground, &stop, &mut held, &mut running).await
         {
-            tracing::warn!(group = group.name, error = %error, "no lease was taken; it tries again");
+            tracing::warn!(
+                group = group.name,
+                error = &error as &dyn std::error::Error,
+                "no lease was taken; it tries again"
+            );
         }
         tokio::select! {
             Some(ended) = running.join_next() => {
@@ -80,7 +84,7 @@ where
                 };
                 held.remove(&shard_id);
                 if let Err(error) = result {
-                    tracing::warn!(group = group.name, shard = %shard_id, error = %error, "consumer ended");
+                    tracing::warn!(group = group.name, shard = %shard_id, error = &error as &dyn std::error::Error, "consumer ended");
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             }

@@ -70,7 +70,10 @@ pub async fn relay(db: Db, bus: Arc<dyn Bus>, stop: CancellationToken) {
             Ok(0) => wait(&stop, IDLE_WAIT).await,
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error = %error, "outbox relay failed; it tries again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "outbox relay failed; it tries again"
+                );
                 if stop.is_cancelled() {
                     return;
                 }

@@ -26,13 +26,14 @@ mod lockstep;
 mod malformed;
 mod operate;
 mod parity;
-#[path = "../support/parity_servers.rs"]
-mod parity_servers;
 #[path = "../support/payments.rs"]
 mod payments;
 mod repeats;
 mod routes;
 mod schemathesis;
+#[path = "../support/servers.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
+mod servers;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;

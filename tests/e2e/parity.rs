@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::home::{DONE, Finished, Home, LONG, Process, until};
-use crate::parity_servers::Servers;
+use crate::servers::Servers;
 
 struct Site<'h> {
     home: &'h Home,
@@ -66,29 +66,20 @@ fn provision(site: &Site<'_>) {
 fn roles_as_processes_of_their_own_take_over_from_one_another() {
     let home = Home::new();
     let servers = Servers::up(&home);
-    let file = |name: &str| home.dir().join(name).display().to_string();
-    home.file("token.key", &"k".repeat(32));
-    let mut env = servers.env.clone();
-    for (name, value) in [
-        ("FRAUDPLAT__AUTH__KEYS_FILE", file("keys/auth/keys.yaml")),
-        (
-            "FRAUDPLAT__AUTH__CREDENTIAL__BEARER_FILE",
-            file("keys/auth/wsp.key"),
-        ),
-        ("FRAUDPLAT__GATE__TOKEN_KEY_FILE", file("token.key")),
-    ] {
-        env.push((name.to_owned(), value));
-    }
     // The keys are made where no file of keys is named.
     provision(&Site {
         home: &home,
         env: servers.env.clone(),
     });
-    let site = Site { home: &home, env };
+    let site = Site {
+        home: &home,
+        env: servers.env_with_keys(&home, "keys"),
+    };
 
     let role = |name: &str, role: &str, gate: &str| {
-        let process = site.start(name, &["--role", role], &[("FRAUDPLAT__GATE__ID", gate)]);
-        (process, home.listens_at(name))
+        let mut process = site.start(name, &["--role", role], &[("FRAUDPLAT__GATE__ID", gate)]);
+        let addr = process.listening();
+        (process, addr)
     };
     let (first_gate, first) = role("ig0", "ig", "gate-0");
     let (_second_gate, second) = role("ig1", "ig", "gate-1");
@@ -101,7 +92,7 @@ fn roles_as_processes_of_their_own_take_over_from_one_another() {
     let mut payments = site.stream(&run, "1000", &first);
     let (_standby, standby) = role("de1", "decision", "none");
     let decided = |payments: u64| {
-        let key = std::fs::read_to_string(file("keys/auth/local.key")).unwrap();
+        let key = std::fs::read_to_string(home.dir().join("keys/auth/local.key")).unwrap();
         let port = crate::events::Port::at(&standby, key.trim());
         until("every payment's decision", LONG, || {
             let progress = port.get(&format!("/v1/runs/{run}/progress")).body;

@@ -3,7 +3,7 @@
 //! balances, the chain is whole, and a replay finds no difference. `docs/testing.md` says what else
 //! must hold in each.
 //!
-//! `just storm kills|duplicates|shuffle|mismatch|sends|sends-managed --size N`; small ones run with every
+//! `just storm kills|duplicates|shuffle|mismatch|sends|sends-managed|processes --size N`; small ones run with every
 //! `cargo test`.
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
@@ -23,18 +23,22 @@ mod events;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod home;
 mod kills;
+mod ledger;
 mod mismatch;
-#[path = "../support/parity_servers.rs"]
-mod parity_servers;
 #[path = "../support/payments.rs"]
 mod payments;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod sends;
+mod processes;
+mod producers;
+#[path = "../support/servers.rs"]
+mod servers;
 #[path = "../support/shop.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 mod shuffle;
+mod site;
 mod takeovers;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
@@ -83,6 +87,11 @@ fn sends() {
 #[test]
 fn sends_managed() {
     storm("sends-managed", 2_000, 50, sends::managed);
+}
+
+#[test]
+fn processes() {
+    storm("processes", 5, 1_500, processes::storm);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! HTTP as a producer or an analyst speaks it: plain requests, the answers as they came.
 
+use std::time::Duration;
+
 use fraudplat::domain::ids::DecisionId;
 use fraudplat::domain::vocabulary::EventClass;
 use fraudplat::substrate::auth::client;
@@ -35,13 +37,22 @@ pub(crate) struct Answer {
 impl Port {
     /// As whoever holds the key; nobody with an empty one.
     pub(crate) fn at(addr: &str, key: &str) -> Port {
+        Port::made(addr, key, client::builder())
+    }
+
+    /// The same; an answer that takes longer does not come.
+    pub(crate) fn impatient(addr: &str, key: &str, at_most: Duration) -> Port {
+        Port::made(addr, key, client::builder().timeout(at_most))
+    }
+
+    fn made(addr: &str, key: &str, client: reqwest::ClientBuilder) -> Port {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         Port {
             url: format!("http://{addr}"),
             key: key.to_owned(),
-            http: client::builder().build().unwrap(),
+            http: client.build().unwrap(),
             runtime: runtime.unwrap(),
         }
     }

@@ -30,6 +30,7 @@ pub(crate) struct Home {
     sweeper: Mutex<Child>,
     started: AtomicU32,
     /// Of every process that is started here.
+    args: Vec<String>,
     env: Vec<(String, String)>,
 }
 
@@ -52,11 +53,15 @@ impl Home {
             dir,
             sweeper,
             started: AtomicU32::new(0),
-            env: env
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
+            args: Vec::new(),
+            env: owned(env),
         }
+    }
+
+    /// Whatever is started from now on gets this profile, and these settings too.
+    pub(crate) fn under(&mut self, profile: &str, env: &[(&str, &str)]) {
+        self.args = vec!["--profile".to_owned(), profile.to_owned()];
+        self.env.extend(owned(env));
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -81,25 +86,12 @@ impl Home {
 
     /// The same with settings in its environment.
     pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
-        let data = self.data();
-        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
-        self.launch(&all, env, None)
+        self.launch(Some(self.data()), args, env, None)
     }
 
     /// Starts it on a data directory of this name beside the usual one.
     pub(crate) fn start_at(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> Process<'_> {
-        let data = self.dir.join(name);
-        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
-        self.launch(&all, env, None)
-    }
-
-    /// Where the process on that data directory listens.
-    pub(crate) fn listens_at(&self, name: &str) -> String {
-        let path = self.dir.join(name).join("run/http.addr");
-        until("an address in run/http.addr", LONG, || {
-            let addr = std::fs::read_to_string(&path).unwrap_or_default();
-            (!addr.trim().is_empty()).then(|| addr.trim().to_owned())
-        })
+        self.launch(Some(self.dir.join(name)), args, env, None)
     }
 
     /// The same with a terminal as its stderr.
@@ -109,9 +101,7 @@ impl Home {
         env: &[(&str, &str)],
         terminal: Stdio,
     ) -> Process<'_> {
-        let data = self.data();
-        let all = [&["--data-dir", data.to_str().unwrap()], args].concat();
-        self.launch(&all, env, Some(terminal))
+        self.launch(Some(self.data()), args, env, Some(terminal))
     }
 
     /// Runs `bench` as it is without a data directory: below a temporary directory of this test.
@@ -120,15 +110,26 @@ impl Home {
         std::fs::create_dir_all(&tmp).unwrap();
         std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(0o711)).unwrap();
         let all = [&["--json", "bench"], args].concat();
-        self.launch(&all, &[("TMPDIR", tmp.to_str().unwrap())], None)
+        self.launch(None, &all, &[("TMPDIR", tmp.to_str().unwrap())], None)
             .wait()
     }
 
-    fn launch(&self, args: &[&str], env: &[(&str, &str)], terminal: Option<Stdio>) -> Process<'_> {
+    fn launch(
+        &self,
+        data: Option<PathBuf>,
+        args: &[&str],
+        env: &[(&str, &str)],
+        terminal: Option<Stdio>,
+    ) -> Process<'_> {
         let n = self.started.fetch_add(1, Ordering::SeqCst);
         let path = |kind: &str| self.dir.join(format!("{n}.{kind}"));
         let (stdout, stderr) = (path("out"), path("err"));
-        let child = Command::new(env!("CARGO_BIN_EXE_fraudplat"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fraudplat"));
+        if let Some(data) = &data {
+            command.arg("--data-dir").arg(data);
+        }
+        let child = command
+            .args(&self.args)
             .args(args)
             .env("FRAUDPLAT__HTTP__BIND", "127.0.0.1:0")
             .envs(self.env.iter().map(|(k, v)| (k, v)))
@@ -143,6 +144,7 @@ impl Home {
         self.sweep(&format!("+{}", child.id()));
         Process {
             home: self,
+            data: data.unwrap_or_default(),
             child,
             stdout,
             stderr,
@@ -190,23 +192,25 @@ impl Home {
 
     /// Where the owner of the data directory listens, once it has said so.
     pub(crate) fn announced(&self) -> Option<String> {
-        let addr = std::fs::read_to_string(self.data().join("run/http.addr")).ok()?;
-        let addr = addr.trim().to_owned();
-        (!addr.is_empty()).then_some(addr)
-    }
-
-    /// The process that owns the data directory, or did so last.
-    fn owner(&self) -> Option<u32> {
-        let text = std::fs::read_to_string(self.data().join("LOCK")).ok()?;
-        text.trim().parse().ok()
+        announced(&self.data())
     }
 
     /// Signals the process that owns the data directory.
     pub(crate) fn signal_owner(&self, signal: Signal) {
-        let pid = self
-            .owner()
-            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = owner(&self.data()).and_then(|pid| Pid::from_raw(pid.cast_signed()));
         kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Has the process group of a helper killed with everything else, if it is left.
+    pub(crate) fn sweep_group(&self, pid: u32) {
+        self.sweep(&format!("+{pid}"));
+    }
+
+    /// What every process that was started here has said so far, in order of their starts.
+    pub(crate) fn said(&self) -> Vec<String> {
+        let started = 0..self.started.load(Ordering::SeqCst);
+        let said = started.map(|n| std::fs::read_to_string(self.dir.join(format!("{n}.err"))));
+        said.map(Result::unwrap_or_default).collect()
     }
 
     fn sweep(&self, line: &str) {
@@ -279,9 +283,30 @@ fn sweeper(dir: &Path) -> Child {
         .unwrap()
 }
 
+/// Where the owner of a data directory listens, once it has said so.
+fn announced(data: &Path) -> Option<String> {
+    let addr = std::fs::read_to_string(data.join("run/http.addr")).ok()?;
+    let addr = addr.trim().to_owned();
+    (!addr.is_empty()).then_some(addr)
+}
+
+/// The process that owns a data directory, or did so last.
+fn owner(data: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(data.join("LOCK")).ok()?;
+    text.trim().parse().ok()
+}
+
+fn owned(env: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pairs = env.iter();
+    pairs
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
 /// A running `fraudplat`. Dropped, it is killed with everything it started.
 pub(crate) struct Process<'h> {
     home: &'h Home,
+    data: PathBuf,
     child: Child,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -338,10 +363,19 @@ impl Process<'_> {
             if !self.is_running() {
                 return Some(None);
             }
-            // A killed owner leaves its address behind; the next removes it before it signs.
-            let is_owner = self.home.owner() == Some(self.child.id());
-            is_owner.then(|| self.home.announced())?.map(Some)
+            self.announced().map(Some)
         })
+    }
+
+    /// Where it listens, if it has said so.
+    pub(crate) fn announced(&self) -> Option<String> {
+        // A killed owner leaves its address behind; the next removes it before it signs.
+        let is_owner = owner(&self.data) == Some(self.child.id());
+        is_owner.then(|| announced(&self.data))?
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end.

@@ -107,7 +107,10 @@ impl Decision {
                 match look.await {
                     Ok(()) => self.looked.done(),
                     Err(error) => {
-                        tracing::warn!(error = %error, "runs could not be looked for; it tries again");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "runs could not be looked for; it tries again"
+                        );
                     }
                 }
             }
@@ -120,7 +123,7 @@ impl Decision {
                     };
                     let was_drained = result.is_ok();
                     if let Err(error) = result {
-                        tracing::warn!(run = %run, error = %error, "decision worker ended; its memory is dropped");
+                        tracing::warn!(run = %run, error = &error as &dyn std::error::Error, "decision worker ended; its memory is dropped");
                         tokio::time::sleep(LOOK_EVERY).await;
                     }
                     if let Some(tended) = tended.get_mut(&run) {

@@ -82,7 +82,10 @@ impl Told {
                 continue;
             }
             if let Err(error) = self.look_once(&db, &due).await {
-                tracing::warn!(error = %error, "decisions could not be looked up; it tries again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "decisions could not be looked up; it tries again"
+                );
             }
         }
     }

@@ -129,7 +129,7 @@ impl Error {
             }
             Error::Untrusted { .. } => Code::DatabaseUntrusted,
             Error::NotDurable { .. } => Code::DatabaseNotDurable,
-            Error::Unfit { .. } => Code::DatabaseUnfit,
+            Error::Unfit { .. } | Error::Schema { .. } => Code::DatabaseUnfit,
             Error::Unavailable { .. }
             | Error::Lost { .. }
             | Error::Conflict { .. }
@@ -137,8 +137,7 @@ impl Error {
             | Error::Sql { .. }
             | Error::Misuse { .. }
             | Error::Form { .. }
-            | Error::Migrate { .. }
-            | Error::Schema { .. } => Code::SubstrateUnavailable,
+            | Error::Migrate { .. } => Code::SubstrateUnavailable,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::aws_proxy::{AwsProxy, Fault};
 use crate::checks::check;
 use crate::events::Port;
 use crate::home::{DONE, Finished, Home};
-use crate::parity_servers::Servers;
+use crate::servers::Servers;
 use crate::sends::audit::{Audit, Found};
 use crate::sends::plan::Plan;
 use crate::sends::producers::{Market, Tally};

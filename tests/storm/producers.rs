@@ -1,0 +1,220 @@
+//! Producers of two gates: each sends the payments of its customers in order, to either gate, and
+//! turns to the other when one does not answer, until every event has its final verdict.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::checks::check;
+use crate::events::{Answer, NDJSON, Port, words};
+use crate::home::{LONG, until};
+use crate::site::Address;
+use crate::weather::Draws;
+
+const LANES: u64 = 4;
+const EVENTS_PER_PAYMENT: usize = 4;
+const PAYMENTS_PER_REQUEST_MAX: u64 = 10;
+/// One request of so many is sent to both gates.
+const TWICE_EVERY: u64 = 8;
+/// A gate that is silent for longer is left for the other: less than a lease.
+const ANSWER_MAX: Duration = Duration::from_secs(4);
+
+/// The whole stream, and how much of it may flow.
+#[derive(Default)]
+pub(crate) struct Stream {
+    /// Payments that may be sent.
+    let_out: AtomicU64,
+    taken: AtomicU64,
+    admitted: AtomicU64,
+    retries: AtomicU64,
+    repeats: AtomicU64,
+    /// A producer failed, or nobody waits for them any more.
+    is_over: AtomicBool,
+}
+
+impl Stream {
+    pub(crate) fn let_out(&self, payments: u64) {
+        self.let_out.fetch_max(payments, Ordering::SeqCst);
+    }
+
+    /// Payments whose verdicts are all final.
+    pub(crate) fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let (retries, repeats) = (&self.retries, &self.repeats);
+        format!(
+            "{} requests sent again, {} sent to both gates",
+            retries.load(Ordering::SeqCst),
+            repeats.load(Ordering::SeqCst)
+        )
+    }
+
+    /// Ends the wait of everyone when this is dropped by a panic.
+    pub(crate) fn guard(&self) -> Over<'_> {
+        Over(self)
+    }
+}
+
+pub(crate) struct Over<'s>(&'s Stream);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.is_over.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The payments of each lane: a customer's are in one, in order.
+pub(crate) fn lanes(events: Vec<Value>) -> Vec<Vec<Value>> {
+    let mut lanes = vec![Vec::new(); usize::try_from(LANES).unwrap()];
+    for payment in events.chunks(EVENTS_PER_PAYMENT) {
+        let customer = payment
+            .iter()
+            .find_map(|it| it["payload"]["customer_id"].as_str());
+        let mut hasher = DefaultHasher::new();
+        customer.unwrap().hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % LANES).unwrap();
+        lanes[lane].extend(payment.iter().cloned());
+    }
+    lanes
+}
+
+/// One producer with a request in flight.
+pub(crate) struct Producer<'s> {
+    pub(crate) stream: &'s Stream,
+    pub(crate) gates: &'s [Address; 2],
+    pub(crate) key: &'s str,
+    pub(crate) draws: Draws,
+}
+
+impl Producer<'_> {
+    /// Sends everything.
+    pub(crate) fn produce(mut self, events: &[Value]) {
+        let _over = self.stream.guard();
+        let mut ports = [None, None];
+        let mut rest = events;
+        while !rest.is_empty() {
+            let payments = 1 + self.draws.below(PAYMENTS_PER_REQUEST_MAX);
+            let n_events = usize::try_from(payments).unwrap() * EVENTS_PER_PAYMENT;
+            let (request, behind) = rest.split_at(n_events.min(rest.len()));
+            rest = behind;
+            let payments = (request.len() / EVENTS_PER_PAYMENT) as u64;
+            if !self.take(payments) {
+                return;
+            }
+            let gate = usize::try_from(self.draws.below(2)).unwrap();
+            let Some(first) = self.deliver(request, gate, &mut ports) else {
+                return;
+            };
+            if self.draws.below(TWICE_EVERY) == 0 {
+                let Some(again) = self.deliver(request, 1 - gate, &mut ports) else {
+                    return;
+                };
+                self.stream.repeats.fetch_add(1, Ordering::SeqCst);
+                for (first, again) in first.iter().zip(&again) {
+                    let is_known = again["result"] == "DUPLICATE" && place(first) == place(again);
+                    let detail = format!("{first} and then {again}");
+                    check(
+                        "a repeat is a duplicate of the first receipt",
+                        is_known,
+                        detail,
+                    );
+                }
+            }
+            self.stream.admitted.fetch_add(payments, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until so much may be sent; false when the storm is over.
+    fn take(&self, payments: u64) -> bool {
+        let stream = self.stream;
+        until("the next piece of the stream", LONG * 2, || {
+            if stream.is_over() {
+                return Some(false);
+            }
+            let may = stream.let_out.load(Ordering::SeqCst);
+            let more = |taken: u64| (taken < may).then_some(taken + payments);
+            let taken = stream
+                .taken
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+            taken.is_ok().then_some(true)
+        })
+    }
+
+    /// Posts events until every verdict in the answer is final; nothing when the storm is over.
+    fn deliver(
+        &self,
+        events: &[Value],
+        mut gate: usize,
+        ports: &mut [Option<Port>; 2],
+    ) -> Option<Vec<Value>> {
+        let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+        let body = lines.join("\n");
+        let mut n_tries = 0;
+        let verdicts = until("final verdicts", LONG, || {
+            if self.stream.is_over() {
+                return Some(None);
+            }
+            n_tries += 1;
+            let port = self.port(gate, &mut ports[gate]);
+            let answer = port.and_then(|it| it.try_post("/v1/events", NDJSON, body.clone()));
+            let verdicts = answer.and_then(|it| finals(&it));
+            if verdicts.is_none() {
+                gate = 1 - gate;
+            }
+            verdicts.map(Some)
+        })?;
+        self.stream.retries.fetch_add(n_tries - 1, Ordering::SeqCst);
+        check(
+            "one verdict an event",
+            verdicts.len() == events.len(),
+            verdicts.len(),
+        );
+        Some(verdicts)
+    }
+
+    /// The gate at its present address, if it has one.
+    fn port<'p>(&self, gate: usize, known: &'p mut Option<Port>) -> Option<&'p Port> {
+        let address = self.gates[gate].lock();
+        let address = address.unwrap_or_else(PoisonError::into_inner).clone()?;
+        if known.as_ref().is_none_or(|port| port.addr() != address) {
+            *known = Some(Port::impatient(&address, self.key, ANSWER_MAX));
+        }
+        known.as_ref()
+    }
+}
+
+/// The verdicts of an answer, if all are final.
+fn finals(answer: &Answer) -> Option<Vec<Value>> {
+    if answer.status != 200 {
+        let may_wait = [202, 429, 503].contains(&answer.status);
+        check(
+            "an outage is no fault of the gate",
+            may_wait,
+            format!("{answer:?}"),
+        );
+        return None;
+    }
+    let verdicts = answer.body["results"].as_array()?.clone();
+    for verdict in &verdicts {
+        let said = words(verdict);
+        let is_right = ["ADMITTED", "DUPLICATE", "PUBLISH_IN_FLIGHT"].contains(&said.as_str());
+        check("the gate takes what is well-formed", is_right, verdict);
+    }
+    let is_final = |it: &Value| it["result"] != "PUBLISH_IN_FLIGHT";
+    verdicts.iter().all(is_final).then_some(verdicts)
+}
+
+fn place(verdict: &Value) -> &Value {
+    &verdict["receipt"]["eb_ref"]
+}
