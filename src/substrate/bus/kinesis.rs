@@ -32,7 +32,7 @@ use crate::substrate::bus::kinesis::pace::Pace;
 pub use crate::substrate::bus::kinesis::provision::{ProvisionError, Provisioned};
 use crate::substrate::bus::kinesis::tip::Newest;
 use crate::substrate::bus::{
-    Bus, Error, PutOutcome, PutRecord, ReadBatch, ReadFrom, ReadLimit, Shard,
+    Bus, Error, PutCounts, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit, Shard,
 };
 use crate::substrate::clock::{Clock, Entropy};
 
@@ -78,6 +78,7 @@ pub struct KinesisBus {
     cursors: Cursors,
     pace: Pace,
     newest: Newest,
+    puts: PutCounts,
 }
 
 impl KinesisBus {
@@ -101,6 +102,7 @@ impl KinesisBus {
             cursors: Cursors::default(),
             pace,
             newest: Newest::default(),
+            puts: PutCounts::default(),
         })
     }
 
@@ -155,6 +157,10 @@ impl Bus for KinesisBus {
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error> {
         let newest = self.find_newest(&shard_ref(stream, shard)).await?;
         Ok(newest.map_or(Position::Start, |it| Position::After(it.number)))
+    }
+
+    fn puts(&self) -> Puts {
+        self.puts.read()
     }
 }
 

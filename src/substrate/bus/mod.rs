@@ -9,6 +9,7 @@ mod place;
 mod route;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -188,4 +189,35 @@ pub trait Bus: Send + Sync {
     /// The position of the newest record, `Start` where none is kept: what a run pins at its start.
     /// What is put after the call is read from there.
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error>;
+
+    /// What was put since the bus was opened.
+    fn puts(&self) -> Puts;
+}
+
+/// How many requests carried how many records, refused ones and repeats included: what a bus asks to be
+/// paid for. Of an embedded log a request is what one sync made durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Puts {
+    pub requests: u64,
+    pub records: u64,
+}
+
+#[derive(Debug, Default)]
+struct PutCounts {
+    requests: AtomicU64,
+    records: AtomicU64,
+}
+
+impl PutCounts {
+    fn add(&self, n_records: usize) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(n_records as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Puts {
+        Puts {
+            requests: self.requests.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+        }
+    }
 }
