@@ -4,7 +4,7 @@
 use anyhow::Context;
 use tokio::time::Instant;
 
-use crate::app::bench::machine::{Cpu, Machine};
+use crate::app::bench::machine::{Cpu, Machine, Meter};
 use crate::app::bench::report::{CpuPerMillion, Goal, Measure, Ratio, Report, measure};
 use crate::app::cli::{BenchLoop, SrRun};
 use crate::app::commands::report::rss_peak_mb;
@@ -69,18 +69,19 @@ pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Loope
     let world = created.world.context("a scenario has a world")?;
     let pinning_s = began.elapsed().as_secs_f64();
 
-    let (before, began) = (Cpu::now(&call.data_dir), Instant::now());
+    let meter = Meter::of(&call.ground.db).await?;
+    let (before, began) = (meter.now(), Instant::now());
     let options = demo::options(Some(asked.payments));
     let sent = Box::pin(wsp::send(call, &created.platform_run_id, &options)).await?;
     let streaming_s = began.elapsed().as_secs_f64();
-    let at_end_of_stream = Cpu::now(&call.data_dir);
+    let at_end_of_stream = meter.now();
     let bells = call
         .bells
         .as_ref()
         .context("the bench runs the roles itself")?;
     roles::settle(&call.ground, bells, &call.output).await?;
     let wall_s = began.elapsed().as_secs_f64();
-    let after = Cpu::now(&call.data_dir);
+    let after = meter.now();
 
     let figures = collect(call, &created.platform_run_id).await?.figures;
     let decided = figures.total();

@@ -3,12 +3,16 @@
 
 mod events;
 pub(crate) mod features;
+mod gate;
 mod ingest;
 mod ingest_rows;
+mod load;
 mod looped;
 mod machine;
+mod overload;
 mod replay;
 mod report;
+mod usage;
 
 use anyhow::Context;
 

@@ -1,0 +1,241 @@
+//! Overload (P7): the gate at its peak and with ten times as much offered, in turns: what it still admits,
+//! how it refuses the rest, what its memory does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::app::bench::events::Template;
+use crate::app::bench::gate::Gate;
+use crate::app::bench::load::{self, Pace, Plan, Sent, Until};
+use crate::app::bench::machine::{self, Cpu, Meter, median};
+use crate::app::bench::report::{Goal, Measure, Ratio, measure};
+use crate::app::bench::usage::Cost;
+use crate::app::commands::Call;
+use crate::domain::keys::Pins;
+use crate::governance::counters::Counter;
+
+pub(crate) const ROUNDS: u64 = 3;
+const EVENTS_PER_REQUEST: u64 = 64;
+/// In their turns these keep the gate busy and find room in its queue.
+const PEAK_CONNECTIONS: usize = 256;
+/// More than the queue has room for, so that the gate must refuse.
+const OVERLOAD_CONNECTIONS: usize = 1_024;
+const OVERLOAD: f64 = 10.0;
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// One phase: what was sent, what was admitted while it was offered, what that took.
+struct Phase {
+    sent: Sent,
+    admitted_per_s: f64,
+    /// Over the offered time: resident at a quarter of it, at its end, and at most.
+    resident_mb: [f64; 3],
+    cpu: Cpu,
+    wall_s: f64,
+}
+
+/// Every round's two phases.
+pub(crate) struct Overloaded {
+    peaks: Vec<Phase>,
+    overloads: Vec<Phase>,
+    before_mb: f64,
+    after_mb: f64,
+    cost: Cost,
+}
+
+pub(crate) struct Bench<'b> {
+    pub(crate) call: &'b Call,
+    pub(crate) gate: &'b Gate,
+    pub(crate) pins: &'b Pins,
+    pub(crate) meter: &'b Meter,
+}
+
+impl Bench<'_> {
+    pub(crate) async fn overload(&self, phase: Duration) -> anyhow::Result<Overloaded> {
+        let before_mb = machine::resident_mb();
+        let (mut peaks, mut overloads) = (Vec::new(), Vec::new());
+        let mut cost = Cost::default();
+        for round in 0..ROUNDS {
+            self.call.output.progress("overload", round, ROUNDS);
+            let began = Cost::at(self.call, self.pins);
+            let series = format!("peak-{round}");
+            let peak = self
+                .phase(&series, PEAK_CONNECTIONS, Pace::Answered, phase)
+                .await?;
+            self.gate.settle().await;
+            cost = cost.plus(Cost::at(self.call, self.pins).since(began));
+            let pace = Pace::EventsPerS(OVERLOAD * peak.admitted_per_s);
+            let series = format!("over-{round}");
+            overloads.push(
+                self.phase(&series, OVERLOAD_CONNECTIONS, pace, phase)
+                    .await?,
+            );
+            peaks.push(peak);
+            self.gate.settle().await;
+        }
+        Ok(Overloaded {
+            peaks,
+            overloads,
+            before_mb,
+            after_mb: machine::resident_mb(),
+            cost,
+        })
+    }
+
+    async fn phase(
+        &self,
+        series: &str,
+        connections: usize,
+        pace: Pace,
+        lasts: Duration,
+    ) -> anyhow::Result<Phase> {
+        let now = self.call.ground.clock.now();
+        let template = Template::new(self.pins, now, series, EVENTS_PER_REQUEST);
+        let plan = Plan {
+            connections,
+            pace,
+            until: Until::Elapsed(lasts),
+        };
+        let admitted = || self.call.ground.counters.get(self.pins, Counter::Admitted);
+        let (cpu, before, began) = (self.meter.now(), admitted(), Instant::now());
+        let watched = async {
+            let mut resident = Vec::new();
+            while began.elapsed() < lasts {
+                tokio::time::sleep(SAMPLE_EVERY).await;
+                resident.push(machine::resident_mb());
+            }
+            let wall_s = began.elapsed().as_secs_f64();
+            let n = admitted() - before;
+            (resident, n as f64 / wall_s)
+        };
+        let client = self.gate.client()?;
+        let sent = load::run(client, Arc::new(template), 0, plan);
+        let (sent, (resident, admitted_per_s)) = tokio::join!(sent, watched);
+        let sent = sent?;
+        let cpu = self.meter.now().since(cpu).of_which_generator(sent.cpu_s);
+        let at = |nth: usize| resident.get(nth).copied().unwrap_or(f64::NAN);
+        Ok(Phase {
+            admitted_per_s,
+            resident_mb: [
+                at(resident.len() / 4),
+                at(resident.len().saturating_sub(1)),
+                resident.iter().copied().fold(f64::NAN, f64::max),
+            ],
+            cpu,
+            wall_s: began.elapsed().as_secs_f64(),
+            sent,
+        })
+    }
+}
+
+impl Overloaded {
+    /// Of each round's own peak, so that an hour's noise is in both numbers.
+    pub(crate) fn ratios(&self) -> Vec<Ratio> {
+        let (peak, goodput) = self.rates();
+        let sum =
+            |of: fn(&Sent) -> u64| self.overloads.iter().map(|it| of(&it.sent)).sum::<u64>() as f64;
+        let (refused, other) = (sum(|it| it.refused), sum(|it| it.other));
+        let [quarter, end] = [0, 1].map(|nth| {
+            median(
+                self.overloads
+                    .iter()
+                    .map(|it| it.resident_mb[nth])
+                    .collect(),
+            )
+        });
+        let mut ratios = vec![
+            Ratio::new(
+                "P7 events offered/s over peak",
+                self.offered_per_s(),
+                peak,
+                Goal::None,
+            ),
+            Ratio::new(
+                "P7 events admitted/s under it over peak",
+                goodput,
+                peak,
+                Goal::AtLeast(0.9),
+            ),
+            Ratio::new(
+                "P7 answers 429 with Retry-After over all that were not taken",
+                refused,
+                refused + other,
+                Goal::AtLeast(1.0),
+            ),
+            Ratio::new(
+                "P7 MB resident at the end over a quarter in",
+                end,
+                quarter,
+                Goal::AtMost(1.1),
+            ),
+        ];
+        ratios.extend(self.cost.ratios("at the peak"));
+        ratios
+    }
+
+    fn rates(&self) -> (f64, f64) {
+        let rate = |phases: &[Phase]| median(phases.iter().map(|it| it.admitted_per_s).collect());
+        (rate(&self.peaks), rate(&self.overloads))
+    }
+
+    fn offered_per_s(&self) -> f64 {
+        let rates = self.overloads.iter();
+        let rates = rates.map(|it| (it.sent.requests * EVENTS_PER_REQUEST) as f64 / it.sent.wall_s);
+        median(rates.collect())
+    }
+
+    pub(crate) fn measures(&self) -> Vec<Measure> {
+        let mut measures = Vec::new();
+        for (what, phases) in [("peak", &self.peaks), ("overload", &self.overloads)] {
+            let of = |of: fn(&Phase) -> f64| median(phases.iter().map(of).collect());
+            let ms = |micros: u64| micros as f64 / 1_000.0;
+            let busy =
+                |what_busy: &str, cpus| measure(format!("{what}: {what_busy}"), cpus, "CPUs busy");
+            measures.extend([
+                busy("gate", of(|it| it.cpu.executable_s / it.wall_s)),
+                busy("Postgres", of(|it| it.cpu.postgres_s / it.wall_s)),
+                busy("load generator", of(|it| it.cpu.generator_s / it.wall_s)),
+            ]);
+            let latencies = |quantile: f64| {
+                median(
+                    phases
+                        .iter()
+                        .map(|it| ms(it.sent.taken_us.value_at_quantile(quantile)))
+                        .collect(),
+                )
+            };
+            measures.extend([
+                measure(format!("{what}: answered 200, p50"), latencies(0.5), "ms"),
+                measure(format!("{what}: answered 200, p99"), latencies(0.99), "ms"),
+                measure(
+                    format!("{what}: memory at most"),
+                    of(|it| it.resident_mb[2]),
+                    "MB",
+                ),
+            ]);
+        }
+        let refused = |quantile: f64| {
+            let of = self
+                .overloads
+                .iter()
+                .map(|it| it.sent.refused_us.value_at_quantile(quantile) as f64 / 1_000.0);
+            median(of.collect())
+        };
+        measures.extend([
+            measure("overload: refused, p50", refused(0.5), "ms"),
+            measure("overload: refused, p99", refused(0.99), "ms"),
+            measure("memory before", self.before_mb, "MB"),
+            measure("memory after", self.after_mb, "MB"),
+        ]);
+        measures
+    }
+
+    /// What an answer was that should not be, if there was one.
+    pub(crate) fn first_other(&self) -> Option<&str> {
+        let phases = self.peaks.iter().chain(&self.overloads);
+        phases
+            .filter_map(|it| it.sent.first_other.as_deref())
+            .next()
+    }
+}
