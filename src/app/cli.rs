@@ -381,6 +381,9 @@ pub(crate) enum Bench {
     Loop(BenchLoop),
     /// Decisions recomputed from the archive a second, against the live rate of the same run
     Replay(BenchLoop),
+    /// The load generator of `ingest`, which starts it: a plan on its input
+    #[command(hide = true)]
+    Load,
 }
 
 #[derive(Debug, Args)]

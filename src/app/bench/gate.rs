@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::auth::{self, Own};
+use crate::app::bench::load::Target;
 use crate::app::commands::{Call, sr};
 use crate::app::{access, bundles, roles};
 use crate::domain::ids::ManifestFingerprint;
@@ -15,7 +16,6 @@ use crate::domain::keys::Pins;
 use crate::ingress::ig::{self, Ig};
 use crate::ingress::sr::{NewRun, create};
 use crate::rtdl::decision::{self, Decision};
-use crate::substrate::auth::client::Outgoing;
 use crate::substrate::clock::SystemEntropy;
 use crate::substrate::tasks::Tasks;
 
@@ -73,9 +73,13 @@ impl Gate {
         })
     }
 
-    /// A client with connections of its own.
-    pub(crate) fn client(&self) -> anyhow::Result<Outgoing> {
-        auth::with_key_in(&self.keys, Own::Local, &self.addr)
+    /// Where the events of a run are sent.
+    pub(crate) fn target(&self, pins: &Pins) -> Target {
+        Target {
+            addr: self.addr.clone(),
+            keys: self.keys.clone(),
+            pins: pins.clone(),
+        }
     }
 
     /// Returns when what is admitted has its receipts.

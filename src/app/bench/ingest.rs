@@ -2,12 +2,10 @@
 //! each in the same keyed table, in turns, in one run (P1); what they cost in requests (P9); and the gate with
 //! ten times as much offered as it takes (P7).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::bench::events::Template;
 use crate::app::bench::gate::{Gate, live_run};
-use crate::app::bench::load::{self, Pace, Plan, Until};
+use crate::app::bench::load::{Bodies, Load, Pace, Plan, Until};
 use crate::app::bench::machine::{Cpu, Machine, Meter, median};
 use crate::app::bench::report::{CpuPerMillion, Goal, Measure, Ratio, Report, measure};
 use crate::app::bench::usage::Cost;
@@ -72,7 +70,7 @@ pub(crate) async fn run(call: &Call, asked: &BenchIngest) -> anyhow::Result<u8> 
         cpu: Some(CpuPerMillion::new("events", rates.cpu, rates.events, 12.0)),
         measures,
         notes: vec![
-            "P1 in bodies of 64; the load generator has a thread of its own, whose CPU time is in no goal",
+            "P1 in bodies of 64; the load generator is a process of its own, whose CPU time is in no goal",
             "rates are medians of 3 rounds, what is compared in turns",
             "only the gate runs: nobody reads what it puts on the log",
         ],
@@ -88,23 +86,28 @@ async fn rates(
     meter: &Meter,
     events: u64,
 ) -> anyhow::Result<Rates> {
-    let template = Template::new(pins, call.ground.clock.now(), "p1", EVENTS_PER_REQUEST);
-    let template = Arc::new(template);
     let bodies = events.div_ceil(ROUNDS * EVENTS_PER_REQUEST);
     let per_round = bodies * EVENTS_PER_REQUEST;
     let mut rates = Rates::default();
     for round in 0..ROUNDS {
         call.output.progress("rounds", round, ROUNDS);
         let plan = Plan {
+            target: gate.target(pins),
+            bodies: Bodies {
+                series: format!("p1-{round}"),
+                ts_utc: call.ground.clock.now(),
+                events_per_body: EVENTS_PER_REQUEST,
+            },
             connections: CONNECTIONS,
             pace: Pace::Answered,
             until: Until::Bodies(bodies),
         };
+        let load = Load::start(&plan).await?;
         let (cpu, cost) = (meter.now(), Cost::at(call, pins));
-        let sent = load::run(gate.client()?, template.clone(), round * bodies, plan).await?;
+        let sent = load.sent().await?;
         rates.cpu = rates
             .cpu
-            .plus(meter.now().since(cpu).of_which_generator(sent.cpu_s));
+            .plus(meter.now().since(cpu).with_generator(sent.cpu_s));
         gate.settle().await;
         rates.cost = rates.cost.plus(Cost::at(call, pins).since(cost));
         if let Some(other) = sent.first_other {

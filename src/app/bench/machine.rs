@@ -12,7 +12,6 @@ const TICKS_PER_S: f64 = 100.0;
 /// CPU seconds so far.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Cpu {
-    /// Without the load generator, once it is told apart.
     pub(crate) executable_s: f64,
     pub(crate) postgres_s: f64,
     pub(crate) generator_s: f64,
@@ -37,9 +36,8 @@ impl Meter {
     }
 
     pub(crate) fn now(&self) -> Cpu {
-        let own = Process::read("self");
         Cpu {
-            executable_s: own.map_or(0, |it| it.own_ticks) as f64 / TICKS_PER_S,
+            executable_s: own_cpu_s(),
             postgres_s: self.postmaster.map_or(0, ticks_with_children) as f64 / TICKS_PER_S,
             generator_s: 0.0,
         }
@@ -63,10 +61,8 @@ impl Cpu {
         }
     }
 
-    /// The same, with the generator's share told apart.
-    pub(crate) fn of_which_generator(self, generator_s: f64) -> Cpu {
+    pub(crate) fn with_generator(self, generator_s: f64) -> Cpu {
         Cpu {
-            executable_s: self.executable_s - generator_s,
             generator_s,
             ..self
         }
@@ -78,9 +74,9 @@ impl Cpu {
     }
 }
 
-/// Of the thread that asks.
-pub(crate) fn thread_cpu_s() -> f64 {
-    Process::read("thread-self").map_or(0, |it| it.own_ticks) as f64 / TICKS_PER_S
+/// Of this process.
+pub(crate) fn own_cpu_s() -> f64 {
+    Process::read("self").map_or(0, |it| it.own_ticks) as f64 / TICKS_PER_S
 }
 
 /// What of this process is in memory.

@@ -1,14 +1,12 @@
 //! Overload (P7): the gate at its peak and with ten times as much offered, in turns: what it still admits,
 //! how it refuses the rest, what its memory does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::app::bench::events::Template;
 use crate::app::bench::gate::Gate;
-use crate::app::bench::load::{self, Pace, Plan, Sent, Until};
+use crate::app::bench::load::{Bodies, Latency, Load, Pace, Plan, Sent, Until};
 use crate::app::bench::machine::{self, Cpu, Meter, median};
 use crate::app::bench::report::{Goal, Measure, Ratio, measure};
 use crate::app::bench::usage::Cost;
@@ -90,30 +88,29 @@ impl Bench<'_> {
         pace: Pace,
         lasts: Duration,
     ) -> anyhow::Result<Phase> {
-        let now = self.call.ground.clock.now();
-        let template = Template::new(self.pins, now, series, EVENTS_PER_REQUEST);
         let plan = Plan {
+            target: self.gate.target(self.pins),
+            bodies: Bodies {
+                series: series.to_owned(),
+                ts_utc: self.call.ground.clock.now(),
+                events_per_body: EVENTS_PER_REQUEST,
+            },
             connections,
             pace,
             until: Until::Elapsed(lasts),
         };
+        let load = Load::start(&plan).await?;
         let admitted = || self.call.ground.counters.get(self.pins, Counter::Admitted);
         let (cpu, before, began) = (self.meter.now(), admitted(), Instant::now());
-        let watched = async {
-            let mut resident = Vec::new();
-            while began.elapsed() < lasts {
-                tokio::time::sleep(SAMPLE_EVERY).await;
-                resident.push(machine::resident_mb());
-            }
-            let wall_s = began.elapsed().as_secs_f64();
-            let n = admitted() - before;
-            (resident, n as f64 / wall_s)
-        };
-        let client = self.gate.client()?;
-        let sent = load::run(client, Arc::new(template), 0, plan);
-        let (sent, (resident, admitted_per_s)) = tokio::join!(sent, watched);
-        let sent = sent?;
-        let cpu = self.meter.now().since(cpu).of_which_generator(sent.cpu_s);
+        let mut resident = Vec::new();
+        while began.elapsed() < lasts {
+            tokio::time::sleep(SAMPLE_EVERY).await;
+            resident.push(machine::resident_mb());
+        }
+        let wall_s = began.elapsed().as_secs_f64();
+        let admitted_per_s = (admitted() - before) as f64 / wall_s;
+        let cpu = self.meter.now().since(cpu);
+        let sent = load.sent().await?;
         let at = |nth: usize| resident.get(nth).copied().unwrap_or(f64::NAN);
         Ok(Phase {
             admitted_per_s,
@@ -123,7 +120,7 @@ impl Bench<'_> {
                 resident.iter().copied().fold(f64::NAN, f64::max),
             ],
             cpu,
-            wall_s: began.elapsed().as_secs_f64(),
+            wall_s,
             sent,
         })
     }
@@ -189,25 +186,24 @@ impl Overloaded {
         let mut measures = Vec::new();
         for (what, phases) in [("peak", &self.peaks), ("overload", &self.overloads)] {
             let of = |of: fn(&Phase) -> f64| median(phases.iter().map(of).collect());
-            let ms = |micros: u64| micros as f64 / 1_000.0;
             let busy =
                 |what_busy: &str, cpus| measure(format!("{what}: {what_busy}"), cpus, "CPUs busy");
             measures.extend([
                 busy("gate", of(|it| it.cpu.executable_s / it.wall_s)),
                 busy("Postgres", of(|it| it.cpu.postgres_s / it.wall_s)),
-                busy("load generator", of(|it| it.cpu.generator_s / it.wall_s)),
+                busy("load generator", of(|it| it.sent.cpu_s / it.sent.wall_s)),
             ]);
-            let latencies = |quantile: f64| {
-                median(
-                    phases
-                        .iter()
-                        .map(|it| ms(it.sent.taken_us.value_at_quantile(quantile)))
-                        .collect(),
-                )
-            };
             measures.extend([
-                measure(format!("{what}: answered 200, p50"), latencies(0.5), "ms"),
-                measure(format!("{what}: answered 200, p99"), latencies(0.99), "ms"),
+                measure(
+                    format!("{what}: answered 200, p50"),
+                    of(|it| it.sent.taken_ms.p50),
+                    "ms",
+                ),
+                measure(
+                    format!("{what}: answered 200, p99"),
+                    of(|it| it.sent.taken_ms.p99),
+                    "ms",
+                ),
                 measure(
                     format!("{what}: memory at most"),
                     of(|it| it.resident_mb[2]),
@@ -215,16 +211,17 @@ impl Overloaded {
                 ),
             ]);
         }
-        let refused = |quantile: f64| {
-            let of = self
-                .overloads
-                .iter()
-                .map(|it| it.sent.refused_us.value_at_quantile(quantile) as f64 / 1_000.0);
-            median(of.collect())
+        let refused = |of: fn(&Latency) -> f64| {
+            median(
+                self.overloads
+                    .iter()
+                    .map(|it| of(&it.sent.refused_ms))
+                    .collect(),
+            )
         };
         measures.extend([
-            measure("overload: refused, p50", refused(0.5), "ms"),
-            measure("overload: refused, p99", refused(0.99), "ms"),
+            measure("overload: refused, p50", refused(|it| it.p50), "ms"),
+            measure("overload: refused, p99", refused(|it| it.p99), "ms"),
             measure("memory before", self.before_mb, "MB"),
             measure("memory after", self.after_mb, "MB"),
         ]);
