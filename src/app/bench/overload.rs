@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::app::bench::gate::Gate;
-use crate::app::bench::load::{Bodies, Latency, Load, Pace, Plan, Sent, Until};
+use crate::app::bench::load::{Bodies, Load, Pace, Plan, Sent, Until};
 use crate::app::bench::machine::{self, Cpu, Meter, median};
 use crate::app::bench::report::{Goal, Measure, Ratio, measure};
 use crate::app::bench::usage::Cost;
@@ -27,10 +27,17 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 struct Phase {
     sent: Sent,
     admitted_per_s: f64,
-    /// Over the offered time: resident at a quarter of it, at its end, and at most.
-    resident_mb: [f64; 3],
+    resident_mb: Resident,
     cpu: Cpu,
     wall_s: f64,
+}
+
+/// What of the gate's process was in memory while load was offered.
+struct Resident {
+    /// A quarter of the time in, when the queue is full.
+    quarter: f64,
+    end: f64,
+    most: f64,
 }
 
 /// Every round's two phases.
@@ -114,11 +121,11 @@ impl Bench<'_> {
         let at = |nth: usize| resident.get(nth).copied().unwrap_or(f64::NAN);
         Ok(Phase {
             admitted_per_s,
-            resident_mb: [
-                at(resident.len() / 4),
-                at(resident.len().saturating_sub(1)),
-                resident.iter().copied().fold(f64::NAN, f64::max),
-            ],
+            resident_mb: Resident {
+                quarter: at(resident.len() / 4),
+                end: at(resident.len().saturating_sub(1)),
+                most: resident.iter().copied().fold(f64::NAN, f64::max),
+            },
             cpu,
             wall_s,
             sent,
@@ -126,113 +133,78 @@ impl Bench<'_> {
     }
 }
 
+/// The middle of what the rounds say.
+fn middle(phases: &[Phase], of: impl Fn(&Phase) -> f64) -> f64 {
+    median(phases.iter().map(of).collect())
+}
+
 impl Overloaded {
-    /// Of each round's own peak, so that an hour's noise is in both numbers.
     pub(crate) fn ratios(&self) -> Vec<Ratio> {
-        let (peak, goodput) = self.rates();
-        let sum =
-            |of: fn(&Sent) -> u64| self.overloads.iter().map(|it| of(&it.sent)).sum::<u64>() as f64;
-        let (refused, other) = (sum(|it| it.refused), sum(|it| it.other));
-        let [quarter, end] = [0, 1].map(|nth| {
-            median(
-                self.overloads
-                    .iter()
-                    .map(|it| it.resident_mb[nth])
-                    .collect(),
-            )
-        });
+        let (peak, over) = (&self.peaks, &self.overloads);
+        let admitted = |it: &Phase| it.admitted_per_s;
+        let offered = |it: &Phase| (it.sent.requests * EVENTS_PER_REQUEST) as f64 / it.sent.wall_s;
         let mut ratios = vec![
             Ratio::new(
                 "P7 events offered/s over peak",
-                self.offered_per_s(),
-                peak,
+                middle(over, offered),
+                middle(peak, admitted),
                 Goal::None,
             ),
             Ratio::new(
                 "P7 events admitted/s under it over peak",
-                goodput,
-                peak,
+                middle(over, admitted),
+                middle(peak, admitted),
                 Goal::AtLeast(0.9),
             ),
-            Ratio::new(
-                "P7 answers 429 with Retry-After over all that were not taken",
-                refused,
-                refused + other,
-                Goal::AtLeast(1.0),
-            ),
-            Ratio::new(
-                "P7 MB resident at the end over a quarter in",
-                end,
-                quarter,
-                Goal::AtMost(1.1),
-            ),
         ];
+        let sum = |of: fn(&Sent) -> u64| over.iter().map(|it| of(&it.sent)).sum::<u64>();
+        let (refused, other) = (sum(|it| it.refused), sum(|it| it.other));
+        // Where all was taken, too little was offered; the first ratio says so.
+        if refused + other > 0 {
+            ratios.push(Ratio::new(
+                "P7 answers 429 with Retry-After over all that were not taken",
+                refused as f64,
+                (refused + other) as f64,
+                Goal::AtLeast(1.0),
+            ));
+        }
+        ratios.push(Ratio::new(
+            "P7 MB resident at the end over a quarter in",
+            middle(over, |it| it.resident_mb.end),
+            middle(over, |it| it.resident_mb.quarter),
+            Goal::AtMost(1.1),
+        ));
         ratios.extend(self.cost.ratios("at the peak"));
         ratios
-    }
-
-    fn rates(&self) -> (f64, f64) {
-        let rate = |phases: &[Phase]| median(phases.iter().map(|it| it.admitted_per_s).collect());
-        (rate(&self.peaks), rate(&self.overloads))
-    }
-
-    fn offered_per_s(&self) -> f64 {
-        let rates = self.overloads.iter();
-        let rates = rates.map(|it| (it.sent.requests * EVENTS_PER_REQUEST) as f64 / it.sent.wall_s);
-        median(rates.collect())
     }
 
     pub(crate) fn measures(&self) -> Vec<Measure> {
         let mut measures = Vec::new();
         for (what, phases) in [("peak", &self.peaks), ("overload", &self.overloads)] {
-            let of = |of: fn(&Phase) -> f64| median(phases.iter().map(of).collect());
-            let busy =
-                |what_busy: &str, cpus| measure(format!("{what}: {what_busy}"), cpus, "CPUs busy");
+            let of = |what_of: &str, unit, of: fn(&Phase) -> f64| {
+                measure(format!("{what}: {what_of}"), middle(phases, of), unit)
+            };
             measures.extend([
-                busy("gate", of(|it| it.cpu.executable_s / it.wall_s)),
-                busy("Postgres", of(|it| it.cpu.postgres_s / it.wall_s)),
-                busy("load generator", of(|it| it.sent.cpu_s / it.sent.wall_s)),
-            ]);
-            measures.extend([
-                measure(
-                    format!("{what}: answered 200, p50"),
-                    of(|it| it.sent.taken_ms.p50),
-                    "ms",
-                ),
-                measure(
-                    format!("{what}: answered 200, p99"),
-                    of(|it| it.sent.taken_ms.p99),
-                    "ms",
-                ),
-                measure(
-                    format!("{what}: memory at most"),
-                    of(|it| it.resident_mb[2]),
-                    "MB",
-                ),
+                of("gate", "CPUs busy", |it| it.cpu.executable_s / it.wall_s),
+                of("Postgres", "CPUs busy", |it| it.cpu.postgres_s / it.wall_s),
+                of("load generator", "CPUs busy", |it| {
+                    it.sent.cpu_s / it.sent.wall_s
+                }),
+                of("answered 200, p50", "ms", |it| it.sent.taken_ms.p50),
+                of("answered 200, p99", "ms", |it| it.sent.taken_ms.p99),
+                of("refused, p50", "ms", |it| it.sent.refused_ms.p50),
+                of("refused, p99", "ms", |it| it.sent.refused_ms.p99),
+                of("memory at most", "MB", |it| it.resident_mb.most),
             ]);
         }
-        let refused = |of: fn(&Latency) -> f64| {
-            median(
-                self.overloads
-                    .iter()
-                    .map(|it| of(&it.sent.refused_ms))
-                    .collect(),
-            )
-        };
-        measures.extend([
-            measure("overload: refused, p50", refused(|it| it.p50), "ms"),
-            measure("overload: refused, p99", refused(|it| it.p99), "ms"),
-            measure("memory before", self.before_mb, "MB"),
-            measure("memory after", self.after_mb, "MB"),
-        ]);
+        measures.push(measure("memory before", self.before_mb, "MB"));
+        measures.push(measure("memory after", self.after_mb, "MB"));
         measures
     }
 
     /// What an answer was that should not be, if there was one.
     pub(crate) fn first_other(&self) -> Option<&str> {
-        let phases = self.peaks.iter().chain(&self.overloads);
-        phases
-            .filter_map(|it| it.sent.first_other.as_deref())
-            .next()
+        let mut phases = self.peaks.iter().chain(&self.overloads);
+        phases.find_map(|it| it.sent.first_other.as_deref())
     }
 }
