@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::auth::{self, Own};
 use crate::app::bench::load::Target;
+use crate::app::bench::usage::Cost;
 use crate::app::commands::{Call, sr};
 use crate::app::{access, bundles, roles};
 use crate::domain::ids::ManifestFingerprint;
 use crate::domain::keys::Pins;
+use crate::governance::counters::Counter;
 use crate::ingress::ig::{self, Ig};
 use crate::ingress::sr::{NewRun, create};
 use crate::rtdl::decision::{self, Decision};
@@ -79,6 +81,14 @@ impl Gate {
             addr: self.addr.clone(),
             keys: self.keys.clone(),
             pins: pins.clone(),
+        }
+    }
+
+    /// What was asked of the substrates so far, for the events that are admitted.
+    pub(crate) fn cost(&self, call: &Call, pins: &Pins) -> Cost {
+        Cost {
+            usage: call.ground.usage(),
+            events: call.ground.counters.get(pins, Counter::Admitted),
         }
     }
 

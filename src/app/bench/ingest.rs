@@ -8,7 +8,7 @@ use crate::app::bench::gate::{Gate, live_run};
 use crate::app::bench::load::{Bodies, Load, Pace, Plan, Until};
 use crate::app::bench::machine::{Cpu, Machine, Meter, median};
 use crate::app::bench::report::{CpuPerMillion, Goal, Measure, Ratio, Report, measure};
-use crate::app::bench::usage::Cost;
+use crate::app::bench::usage::{Cost, FLUSHES_MAX};
 use crate::app::bench::{ingest_rows, overload};
 use crate::app::cli::BenchIngest;
 use crate::app::commands::Call;
@@ -57,10 +57,10 @@ pub(crate) async fn run(call: &Call, asked: &BenchIngest) -> anyhow::Result<u8> 
         call.output
             .note(format!("an answer that should not be: {other}"));
     }
-    let mut ratios = rates.ratios();
+    let mut ratios = rates.ratios(call);
     let mut measures = rates.measures();
     if let Some(overloaded) = &overloaded {
-        ratios.extend(overloaded.ratios());
+        ratios.extend(overloaded.ratios(call));
         measures.extend(overloaded.measures());
     }
     let report = Report {
@@ -103,13 +103,13 @@ async fn rates(
             until: Until::Bodies(bodies),
         };
         let load = Load::start(&plan).await?;
-        let (cpu, cost) = (meter.now(), Cost::at(call, pins));
+        let (cpu, cost) = (meter.now(), gate.cost(call, pins));
         let sent = load.sent().await?;
         rates.cpu = rates
             .cpu
             .plus(meter.now().since(cpu).with_generator(sent.cpu_s));
         gate.settle().await;
-        rates.cost = rates.cost.plus(Cost::at(call, pins).since(cost));
+        rates.cost = rates.cost.plus(gate.cost(call, pins).since(cost));
         if let Some(other) = sent.first_other {
             anyhow::bail!("{other}: the rates mean nothing");
         }
@@ -135,7 +135,7 @@ async fn rates(
 }
 
 impl Rates {
-    fn ratios(&self) -> Vec<Ratio> {
+    fn ratios(&self, call: &Call) -> Vec<Ratio> {
         let [admitted, copied, inserted] = self.medians();
         let mut ratios = vec![
             Ratio::new(
@@ -151,7 +151,7 @@ impl Rates {
                 Goal::AtLeast(5.0),
             ),
         ];
-        ratios.extend(self.cost.ratios("16 connections"));
+        ratios.extend(self.cost.ratios(call, "16 connections", FLUSHES_MAX));
         ratios
     }
 

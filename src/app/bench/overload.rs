@@ -9,7 +9,7 @@ use crate::app::bench::gate::Gate;
 use crate::app::bench::load::{Bodies, Load, Pace, Plan, Sent, Until};
 use crate::app::bench::machine::{self, Cpu, Meter, median};
 use crate::app::bench::report::{Goal, Measure, Ratio, measure};
-use crate::app::bench::usage::Cost;
+use crate::app::bench::usage::{Cost, FLUSHES_MAX};
 use crate::app::commands::Call;
 use crate::domain::keys::Pins;
 use crate::governance::counters::Counter;
@@ -63,13 +63,13 @@ impl Bench<'_> {
         let mut cost = Cost::default();
         for round in 0..ROUNDS {
             self.call.output.progress("overload", round, ROUNDS);
-            let began = Cost::at(self.call, self.pins);
+            let began = self.gate.cost(self.call, self.pins);
             let series = format!("peak-{round}");
             let peak = self
                 .phase(&series, PEAK_CONNECTIONS, Pace::Answered, phase)
                 .await?;
             self.gate.settle().await;
-            cost = cost.plus(Cost::at(self.call, self.pins).since(began));
+            cost = cost.plus(self.gate.cost(self.call, self.pins).since(began));
             let pace = Pace::EventsPerS(OVERLOAD * peak.admitted_per_s);
             let series = format!("over-{round}");
             overloads.push(
@@ -139,7 +139,7 @@ fn middle(phases: &[Phase], of: impl Fn(&Phase) -> f64) -> f64 {
 }
 
 impl Overloaded {
-    pub(crate) fn ratios(&self) -> Vec<Ratio> {
+    pub(crate) fn ratios(&self, call: &Call) -> Vec<Ratio> {
         let (peak, over) = (&self.peaks, &self.overloads);
         let admitted = |it: &Phase| it.admitted_per_s;
         let offered = |it: &Phase| (it.sent.requests * EVENTS_PER_REQUEST) as f64 / it.sent.wall_s;
@@ -174,7 +174,7 @@ impl Overloaded {
             middle(over, |it| it.resident_mb.quarter),
             Goal::AtMost(1.1),
         ));
-        ratios.extend(self.cost.ratios("at the peak"));
+        ratios.extend(self.cost.ratios(call, "at the peak", FLUSHES_MAX));
         ratios
     }
 

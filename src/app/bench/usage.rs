@@ -1,35 +1,25 @@
-//! Cost at load (P9): what the gate asked of bus, objects and database for the events it admitted.
+//! Cost at load (P9): what was asked of bus, objects and database for the events that were admitted.
 
 use crate::app::bench::report::{Goal, Ratio};
 use crate::app::commands::Call;
-use crate::domain::keys::Pins;
-use crate::governance::counters::Counter;
 use crate::runtime::usage::Usage;
 use crate::substrate::bus::Puts;
 
-/// What was asked, for so many events.
+/// Of one role.
+pub(crate) const FLUSHES_MAX: Goal = Goal::AtMost(12.0);
+
+/// What was asked, and for how many events.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
-    usage: Usage,
-    events: u64,
-    is_managed: bool,
+    pub(crate) usage: Usage,
+    pub(crate) events: u64,
 }
 
 impl Cost {
-    /// Since the process began.
-    pub(crate) fn at(call: &Call, pins: &Pins) -> Cost {
-        Cost {
-            usage: call.ground.usage(),
-            events: call.ground.counters.get(pins, Counter::Admitted),
-            is_managed: call.profile.substrates.managed.is_some(),
-        }
-    }
-
     pub(crate) fn since(self, before: Cost) -> Cost {
         Cost {
             usage: self.usage.since(before.usage),
             events: self.events - before.events,
-            ..self
         }
     }
 
@@ -45,41 +35,37 @@ impl Cost {
                 db_flushes: one.db_flushes + other.db_flushes,
             },
             events: self.events + more.events,
-            is_managed: more.is_managed,
         }
     }
 
     /// An embedded log has no price a request, so its number has no goal.
-    pub(crate) fn ratios(&self, when: &str) -> [Ratio; 3] {
+    pub(crate) fn ratios(&self, call: &Call, when: &str, flushes: Goal) -> [Ratio; 3] {
         let Usage {
             puts,
             object_puts,
             db_flushes,
         } = self.usage;
-        let (per_put, goal) = match self.is_managed {
-            true => ("records per PutRecords", Goal::AtLeast(400.0)),
-            false => ("records per sync of the log", Goal::None),
+        let (per_put, goal) = match call.profile.substrates.managed {
+            Some(_) => ("records per PutRecords", Goal::AtLeast(400.0)),
+            None => ("records per sync of the log", Goal::None),
         };
         let events = self.events as f64;
-        let ratio = |what: String, one: u64, other, goal| Ratio::new(what, one as f64, other, goal);
+        let ratio = |what: &str, one: u64, other, goal| {
+            Ratio::new(format!("P9 {what}, {when}"), one as f64, other, goal)
+        };
         [
             ratio(
-                format!("P9 objects written per 1,000 events, {when}"),
+                "objects written per 1,000 events",
                 object_puts,
                 events / 1_000.0,
                 Goal::AtMost(1.0),
             ),
+            ratio(per_put, puts.records, puts.requests as f64, goal),
             ratio(
-                format!("P9 {per_put}, {when}"),
-                puts.records,
-                puts.requests as f64,
-                goal,
-            ),
-            ratio(
-                format!("P9 database flushes per 500 events, {when}"),
+                "database flushes per 500 events",
                 db_flushes,
                 events / 500.0,
-                Goal::AtMost(12.0),
+                flushes,
             ),
         ]
     }
