@@ -372,7 +372,8 @@ pub(crate) enum MaintenanceCommand {
     after_help = "A bench has a data directory of its own, gone afterwards, unless --data-dir names one. Numbers of a busy machine mean little: the load average is printed beside them. docs/bench.md says what each measures."
 )]
 pub(crate) enum Bench {
-    /// Events admitted over HTTP, against COPY and against one row a transaction
+    /// Events admitted over HTTP: against COPY and one row a transaction, with ten times as much offered, and what
+    /// each costs in requests
     Ingest(BenchIngest),
     /// Time an event takes in the feature engine, over windows and keys, against a naive loop
     Features(BenchFeatures),
@@ -380,13 +381,19 @@ pub(crate) enum Bench {
     Loop(BenchLoop),
     /// Decisions recomputed from the archive a second, against the live rate of the same run
     Replay(BenchLoop),
+    /// The load generator of `ingest`, which starts it: a plan on its input
+    #[command(hide = true)]
+    Load,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchIngest {
-    /// How many events, in three rounds
+    /// How many events, in three rounds, before the overload
     #[arg(long, default_value_t = 120_000, value_name = "N")]
-    pub(crate) events: usize,
+    pub(crate) events: u64,
+    /// How long the gate is kept at its peak, and then under ten times as much, in each of three rounds; 0: not
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) overload_seconds: u64,
 }
 
 #[derive(Debug, Args)]

@@ -114,7 +114,8 @@ async fn ready(State(port): State<Arc<Port>>) -> Response {
 }
 
 async fn metrics(State(port): State<Arc<Port>>) -> Response {
-    let text = port.ground.counters.render();
+    let ground = &port.ground;
+    let text = ground.counters.render() + &ground.usage().render(&ground.stamps);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -260,7 +260,7 @@ fn decision_role(
 type Served = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
 
 /// Serves until it is told to stop; then what has begun is answered, for [`DRAIN_HTTP_MAX`] at most.
-async fn answer(
+pub(crate) async fn answer(
     listener: TcpListener,
     router: axum::Router,
     head_max: Duration,

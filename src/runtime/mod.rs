@@ -14,3 +14,4 @@ pub mod lease;
 pub mod lineage;
 pub mod outbox;
 pub mod partitions;
+pub mod usage;

@@ -8,12 +8,12 @@ use crate::home::{DONE, FAILED, Home};
 #[test]
 fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
     let home = Home::new();
+    let number = |of: &Value, field: &str| of[field].as_f64().unwrap();
     let check = |args: &[&str], cpu_of: Option<&str>| {
         let report = home.bench(args).expect(DONE).json();
         assert_eq!(report["bench"], args[0], "{report}");
         let ratios = report["ratios"].as_array().unwrap();
         assert!(!ratios.is_empty(), "{report}");
-        let number = |of: &Value, field: &str| of[field].as_f64().unwrap();
         for ratio in ratios {
             let expect = number(ratio, "numerator") / number(ratio, "denominator");
             let found = number(ratio, "ratio");
@@ -32,9 +32,17 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
             assert!(number(cpu, "executable_s") > 0.0, "{report}");
             assert!(number(cpu, "postgres_s") > 0.0, "{report}");
         }
+        report
     };
     check(&["features", "--events", "1000"], None);
-    check(&["ingest", "--events", "3000"], Some("events"));
+    let overload = ["ingest", "--events", "3000", "--overload-seconds", "2"];
+    let report = check(&overload, Some("events"));
+    assert!(number(&report["cpu"], "generator_s") > 0.0, "{report}");
+    for goal in ["P1 ", "P7 ", "P9 "] {
+        let ratios = report["ratios"].as_array().unwrap();
+        let of_goal = |it: &&Value| it["what"].as_str().unwrap().starts_with(goal);
+        assert!(ratios.iter().any(|it| of_goal(&it)), "{goal}: {report}");
+    }
     check(&["loop", "--payments", "200"], Some("decisions"));
     check(&["replay", "--payments", "200"], None);
     let few = home.bench(&["ingest", "--events", "10"]).expect(FAILED);

@@ -82,7 +82,19 @@ fn what_does_not_exist_is_a_problem_document() {
     check_problem(&stranger, 401, "UNAUTHENTICATED");
     assert_eq!(port.get("/healthz").status, 200);
     assert_eq!(port.get("/readyz").status, 200);
-    assert_eq!(port.get("/metrics").status, 200);
+    let metrics = port.metrics();
+    for asked in [
+        "bus_put_requests",
+        "bus_put_records",
+        "object_puts",
+        "db_flushes",
+    ] {
+        let line = format!("{asked}{{environment=\"local_parity\",mode=\"fraud\"}} ");
+        assert!(metrics.contains(&line), "{asked}: {metrics}");
+    }
+    let count = metrics.lines().find_map(|it| it.strip_prefix("db_flushes"));
+    let count = count.and_then(|it| it.split(' ').next_back()?.parse::<u64>().ok());
+    assert!(count.is_some_and(|it| it > 0), "{metrics}");
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use fraudplat::domain::offset::{Position, ShardId};
 use fraudplat::domain::vocabulary::Stream;
 use fraudplat::substrate::bus::embedded::EmbeddedBus;
 use fraudplat::substrate::bus::{
-    Bus, Error, PutOutcome, PutRecord, ReadBatch, ReadFrom, ReadLimit, Shard,
+    Bus, Error, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit, Shard,
 };
 use tokio::sync::watch;
 
@@ -87,5 +87,9 @@ impl Bus for HeldBus {
 
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error> {
         self.inner.tip(stream, shard).await
+    }
+
+    fn puts(&self) -> Puts {
+        self.inner.puts()
     }
 }

@@ -98,6 +98,7 @@ macro_rules! suite {
             bad_records_are_refused_and_hold_back_their_key
             a_read_ends_at_its_limits
             the_tip_is_the_newest_record
+            what_is_put_is_counted
             a_read_at_the_tip_waits_and_wakes
             a_read_by_time_begins_with_the_first_arrival
             what_is_dropped_is_said_and_the_newest_stays

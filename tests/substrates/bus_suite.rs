@@ -12,7 +12,7 @@ use fraudplat::domain::offset::{OriginOffset, Position, SequenceNumber, ShardId}
 use fraudplat::domain::time::Time;
 use fraudplat::domain::vocabulary::Stream;
 use fraudplat::substrate::bus::{
-    Bus, BusRecord, Error, PutOutcome, PutRecord, RECORD_BYTES_MAX, ReadFrom, ReadLimit,
+    Bus, BusRecord, Error, PutOutcome, PutRecord, Puts, RECORD_BYTES_MAX, ReadFrom, ReadLimit,
     RefusalCode,
 };
 use fraudplat::substrate::clock::SetClock;
@@ -315,6 +315,16 @@ pub(crate) async fn the_tip_is_the_newest_record(subject: Subject) {
     let beyond = after(&"9".repeat(n_digits).parse().unwrap());
     let read = bus.read(OTHER, &shard, beyond, ALL).await;
     assert!(matches!(read, Err(Error::BeyondTip { .. })), "{read:?}");
+}
+
+pub(crate) async fn what_is_put_is_counted(subject: Subject) {
+    let bus = subject.bus;
+    let counted = |requests, records| assert_eq!(bus.puts(), Puts { requests, records });
+    counted(0, 0);
+    bus.put_records(OTHER, numbered("k", 3)).await;
+    counted(1, 3);
+    bus.put_records(OTHER, numbered("k", 2)).await;
+    counted(2, 5);
 }
 
 pub(crate) async fn a_read_at_the_tip_waits_and_wakes(subject: Subject) {

@@ -130,6 +130,7 @@ macro_rules! suite {
             nothing_is_waited_for_without_a_limit
             an_unreachable_server_is_unavailable_and_a_wrong_secret_is_refused
             lost_races_are_retryable
+            what_is_waited_for_is_counted
             rows_are_copied_in_binary_and_a_known_key_is_told
         })*
     };

@@ -333,6 +333,23 @@ pub(crate) async fn lost_races_are_retryable(on: On) {
     assert!(deadlock.is_retryable() && !deadlock.outcome_unknown());
 }
 
+pub(crate) async fn what_is_waited_for_is_counted(on: On) {
+    let db = on.empty().await.app;
+    let client = db.get().await.unwrap();
+    let before = db.flushes();
+    for n in 1..=3 {
+        client.batch_execute("SELECT 1; SELECT 2").await.unwrap();
+        assert_eq!(db.flushes() - before, n);
+    }
+    drop(client);
+    drop(db.get().await.unwrap());
+    assert_eq!(
+        db.flushes() - before,
+        3,
+        "a connection is had without asking"
+    );
+}
+
 pub(crate) async fn rows_are_copied_in_binary_and_a_known_key_is_told(on: On) {
     let db = with_evidence(on).await;
     run(

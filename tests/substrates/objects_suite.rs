@@ -39,6 +39,11 @@ pub(crate) async fn a_key_is_written_once(store: Arc<dyn Objects>) {
     );
     assert_eq!(store.get(&key("run_1/sr")).await.unwrap(), None);
     assert_eq!(
+        store.puts(),
+        4,
+        "every write is counted, whatever came of it"
+    );
+    assert_eq!(
         store.get(&key("run_1/sr/view.json/below")).await.unwrap(),
         None
     );

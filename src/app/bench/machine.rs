@@ -1,8 +1,10 @@
-//! What the machine says: its load, and the CPU time of this process and of its Postgres.
-
-use std::path::Path;
+//! What the machine says: its load, and the CPU time of this process, of its load generator and of its Postgres.
 
 use serde::Serialize;
+
+use crate::substrate::db::Db;
+
+const FIND_SERVER: &str = include_str!("sql/find_server.sql");
 
 /// Linux counts CPU time in hundredths of a second, whatever its timer does.
 const TICKS_PER_S: f64 = 100.0;
@@ -12,22 +14,42 @@ const TICKS_PER_S: f64 = 100.0;
 pub(crate) struct Cpu {
     pub(crate) executable_s: f64,
     pub(crate) postgres_s: f64,
+    pub(crate) generator_s: f64,
+}
+
+/// Reads the CPU time of this process, and of its Postgres with every process that it has or had.
+pub(crate) struct Meter {
+    /// `None` where Postgres is on another machine.
+    postmaster: Option<u32>,
+}
+
+impl Meter {
+    /// # Errors
+    /// A database that does not answer.
+    pub(crate) async fn of(db: &Db) -> anyhow::Result<Meter> {
+        let row = db.get().await?.query_one(FIND_SERVER, &[]).await?;
+        let (pid, is_here): (i32, bool) = (row.get(0), row.get(1));
+        let server = Process::read(&pid.to_string()).filter(|_| is_here);
+        Ok(Meter {
+            postmaster: server.map(|it| it.parent),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Cpu {
+        Cpu {
+            executable_s: own_cpu_s(),
+            postgres_s: self.postmaster.map_or(0, ticks_with_children) as f64 / TICKS_PER_S,
+            generator_s: 0.0,
+        }
+    }
 }
 
 impl Cpu {
-    /// Of this process, and of the Postgres below `data_dir` with every process it has or had.
-    pub(crate) fn now(data_dir: &Path) -> Cpu {
-        let own = Process::read("self");
-        Cpu {
-            executable_s: own.map_or(0, |it| it.own_ticks) as f64 / TICKS_PER_S,
-            postgres_s: postgres_ticks(data_dir) as f64 / TICKS_PER_S,
-        }
-    }
-
     pub(crate) fn since(self, before: Cpu) -> Cpu {
         Cpu {
             executable_s: self.executable_s - before.executable_s,
             postgres_s: self.postgres_s - before.postgres_s,
+            generator_s: self.generator_s - before.generator_s,
         }
     }
 
@@ -35,12 +57,34 @@ impl Cpu {
         Cpu {
             executable_s: self.executable_s + more.executable_s,
             postgres_s: self.postgres_s + more.postgres_s,
+            generator_s: self.generator_s + more.generator_s,
         }
     }
 
+    pub(crate) fn with_generator(self, generator_s: f64) -> Cpu {
+        Cpu {
+            generator_s,
+            ..self
+        }
+    }
+
+    /// Without the generator, which is no part of the platform.
     pub(crate) fn total_s(self) -> f64 {
         self.executable_s + self.postgres_s
     }
+}
+
+/// Of this process.
+pub(crate) fn own_cpu_s() -> f64 {
+    Process::read("self").map_or(0, |it| it.own_ticks) as f64 / TICKS_PER_S
+}
+
+/// What of this process is in memory.
+pub(crate) fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kb.map_or(f64::NAN, |kb| kb / 1_024.0)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +110,7 @@ impl Process {
     }
 }
 
-fn postgres_ticks(data_dir: &Path) -> u64 {
-    let file = std::fs::read_to_string(data_dir.join("pg/data/postmaster.pid"));
-    let pid = file
-        .ok()
-        .and_then(|text| text.lines().next()?.trim().parse::<u32>().ok());
-    let Some(pid) = pid else { return 0 };
+fn ticks_with_children(pid: u32) -> u64 {
     let first = Process::read(&pid.to_string());
     let first = first.map_or(0, |it| it.own_ticks + it.ended_ticks);
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -3,12 +3,16 @@
 
 mod events;
 pub(crate) mod features;
+mod gate;
 mod ingest;
 mod ingest_rows;
+pub(crate) mod load;
 mod looped;
 mod machine;
+mod overload;
 mod replay;
 mod report;
+mod usage;
 
 use anyhow::Context;
 
@@ -41,6 +45,7 @@ pub(crate) async fn run(call: &Call, command: &Bench) -> anyhow::Result<u8> {
         Bench::Loop(asked) => Box::pin(looped::run(call, asked)).await,
         Bench::Replay(asked) => Box::pin(replay::run(call, asked)).await,
         Bench::Features(asked) => features::run(asked, &call.output),
+        Bench::Load => load::generate().await,
     }
 }
 

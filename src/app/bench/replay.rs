@@ -4,7 +4,7 @@
 use tokio::time::Instant;
 
 use crate::app::bench::looped;
-use crate::app::bench::machine::{Cpu, Machine};
+use crate::app::bench::machine::{Machine, Meter};
 use crate::app::bench::report::{Goal, Ratio, Report, measure};
 use crate::app::cli::BenchLoop;
 use crate::app::commands::{Call, replay};
@@ -20,10 +20,11 @@ pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
     let machine = Machine::before();
     let looped = Box::pin(looped::once(call, asked)).await?;
     let decisions = audit::list(&call.ground.db, &looped.run, 0, asked.payments).await?;
-    let (before, began) = (Cpu::now(&call.data_dir), Instant::now());
+    let meter = Meter::of(&call.ground.db).await?;
+    let (before, began) = (meter.now(), Instant::now());
     let replayed = Box::pin(replay::compare(call, decisions)).await?;
     let wall_s = began.elapsed().as_secs_f64();
-    let cpu = Cpu::now(&call.data_dir).since(before);
+    let cpu = meter.now().since(before);
     let (compared, live) = (replayed.compared as f64, looped.payments / looped.wall_s);
     let report = Report {
         bench: "replay",

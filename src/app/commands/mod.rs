@@ -107,6 +107,7 @@ pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Resu
         Some(Command::Auth(AuthCommand::Key(KeyCommand::Print { name }))) => {
             auth::print(cli, name, output).map(Some)
         }
+        Some(Command::Bench(Bench::Load)) => bench::load::generate().await.map(Some),
         Some(Command::Bench(Bench::Features(asked))) => {
             bench::features::run(asked, output).map(Some)
         }

@@ -20,7 +20,7 @@ use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::vocabulary::IngestResult;
 use crate::ingress::ig::encoding::{ACCEPTED, Encoding, Fault};
 use crate::ingress::ig::error::Error;
-use crate::ingress::ig::queue::Room;
+use crate::ingress::ig::queue::{Full, Room};
 use crate::ingress::ig::receive::NoVerdicts;
 use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::wait::{self, Patience};
@@ -178,7 +178,13 @@ async fn read_body(
     let full = |_| overloaded(ig, StatusCode::TOO_MANY_REQUESTS);
     let until = Instant::now() + Duration::from_millis(ig.options.body_ms_max);
     // What is declared is no reason to have room: who sends nothing would keep others out.
-    let mut room = ig.queue.enter().map_err(full)?;
+    let Ok(mut room) = ig.queue.enter(declared) else {
+        // Who waits for leave to send gets the answer instead.
+        if !headers.contains_key(header::EXPECT) {
+            discard(&mut chunks, 2 * limit).await;
+        }
+        return Err(full(Full));
+    };
     let mut read = BytesMut::with_capacity(declared);
     loop {
         let chunk = tokio::time::timeout_at(until, chunks.next()).await;
@@ -196,7 +202,11 @@ async fn read_body(
             discard(&mut chunks, 2 * limit).await;
             return Err(too_large(n_bytes));
         }
-        ig.queue.grow(&mut room, chunk.len()).map_err(full)?;
+        if let Err(none) = ig.queue.grow(&mut room, chunk.len()) {
+            drop((read, room));
+            discard(&mut chunks, 2 * limit).await;
+            return Err(full(none));
+        }
         read.extend_from_slice(&chunk);
     }
     Ok((read.freeze(), room))

@@ -2,6 +2,7 @@
 //! when the batch is on the bus; how long the oldest has been in it is how long a new one will be.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ impl Drop for Ticket {
 pub(super) struct Queue {
     bytes: Arc<Semaphore>,
     events: Arc<Semaphore>,
+    /// The events of the last request that found no room for them; 0: the last one found it.
+    missed: AtomicUsize,
     sender: mpsc::Sender<Job>,
     receiver: Mutex<Option<mpsc::Receiver<Job>>>,
     backlog: Arc<Backlog>,
@@ -91,6 +94,7 @@ impl Queue {
         Queue {
             bytes: Arc::new(Semaphore::new(bytes_max)),
             events: Arc::new(Semaphore::new(events_max)),
+            missed: AtomicUsize::new(0),
             sender,
             receiver: Mutex::new(Some(receiver)),
             backlog: Arc::default(),
@@ -109,10 +113,16 @@ impl Queue {
         self.backlog.age(Instant::now())
     }
 
-    /// Room of no bytes yet, for a body that begins. There is none while the oldest request waits
-    /// longer than a new one may.
-    pub(super) fn enter(&self) -> Result<Room, Full> {
-        if self.age() > self.age_max {
+    /// Room of no bytes yet, for a body that begins and says how long it is. There is none while the oldest
+    /// request waits longer than a new one may, while so many bytes would find none, and while the last
+    /// request that was refused for its events still would be: a body that is read in vain costs as much as
+    /// one that is not.
+    pub(super) fn enter(&self, n_bytes: usize) -> Result<Room, Full> {
+        let missed = self.missed.load(Ordering::Relaxed);
+        let is_full = self.bytes.available_permits() < n_bytes
+            || self.events.available_permits() < missed
+            || self.age() > self.age_max;
+        if is_full {
             return Err(Full);
         }
         let bytes = permits(&self.bytes, 0)?;
@@ -130,7 +140,10 @@ impl Queue {
     }
 
     pub(super) fn take_events(&self, room: &mut Room, n_events: usize) -> Result<(), Full> {
-        room.events = Some(permits(&self.events, n_events)?);
+        let events = permits(&self.events, n_events);
+        let missed = events.as_ref().map_or(n_events, |_| 0);
+        self.missed.store(missed, Ordering::Relaxed);
+        room.events = Some(events?);
         Ok(())
     }
 
@@ -143,4 +156,42 @@ impl Queue {
 fn permits(of: &Arc<Semaphore>, n: usize) -> Result<OwnedSemaphorePermit, Full> {
     let n = u32::try_from(n).map_err(|_| Full)?;
     of.clone().try_acquire_many_owned(n).map_err(|_| Full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> Queue {
+        Queue::new(1_000, 100, Duration::from_secs(5))
+    }
+
+    #[test]
+    fn a_body_that_says_it_is_longer_than_there_is_room_is_not_begun() {
+        let queue = queue();
+        let mut room = queue.enter(600).unwrap();
+        queue.grow(&mut room, 600).unwrap();
+        assert!(queue.enter(400).is_ok());
+        assert!(queue.enter(401).is_err());
+        drop(room);
+        assert!(queue.enter(1_000).is_ok());
+    }
+
+    #[test]
+    fn after_one_was_refused_for_its_events_none_is_read_until_it_would_have_found_room() {
+        let queue = queue();
+        let entered = [(); 4].map(|()| queue.enter(1).unwrap());
+        let [mut first, mut second, mut third, _] = entered;
+        queue.take_events(&mut first, 60).unwrap();
+        queue.take_events(&mut second, 10).unwrap();
+        assert!(
+            queue.enter(1).is_ok(),
+            "there is room, and nobody missed it"
+        );
+        assert!(queue.take_events(&mut third, 40).is_err());
+        assert!(queue.enter(1).is_err());
+        drop(second);
+        let mut next = queue.enter(1).unwrap();
+        queue.take_events(&mut next, 40).unwrap();
+    }
 }

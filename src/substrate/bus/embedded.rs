@@ -22,8 +22,8 @@ use crate::domain::vocabulary::Stream;
 use crate::substrate::bus::embedded::log::{Log, ShardLog};
 use crate::substrate::bus::embedded::writer::{Failure, Queued, QueuedPut};
 use crate::substrate::bus::{
-    self, Bus, PutOutcome, PutRecord, ReadBatch, ReadFrom, ReadLimit, RefusalCode, Shard, admit,
-    route,
+    self, Bus, PutCounts, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit, RefusalCode,
+    Shard, admit, route,
 };
 use crate::substrate::clock::Clock;
 
@@ -88,6 +88,7 @@ pub struct EmbeddedBus {
     room: Arc<Semaphore>,
     /// Wakes readers that wait at a tip.
     is_closing: watch::Sender<bool>,
+    puts: Arc<PutCounts>,
 }
 
 struct Open {
@@ -106,12 +107,13 @@ impl EmbeddedBus {
         let streams = layout(&options)?;
         let dir = path.display().to_string();
         let log = open_log(path, &dir, &streams)?;
-        let (queue, puts) = mpsc::channel(QUEUE_PUTS_MAX);
+        let (queue, queued) = mpsc::channel(QUEUE_PUTS_MAX);
+        let puts = Arc::new(PutCounts::default());
         let writer = {
-            let (log, clock) = (log.clone(), options.clock.clone());
+            let (log, clock, puts) = (log.clone(), options.clock.clone(), puts.clone());
             std::thread::Builder::new()
                 .name("bus-writer".to_owned())
-                .spawn(move || writer::run(&log, &clock, puts))
+                .spawn(move || writer::run(&log, &clock, &puts, queued))
                 .map_err(|source| io_error("open", &dir, source))?
         };
         Ok(EmbeddedBus {
@@ -120,6 +122,7 @@ impl EmbeddedBus {
             open: RwLock::new(Some(Open { log, queue, writer })),
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)),
             is_closing: watch::Sender::new(false),
+            puts,
         })
     }
 
@@ -318,6 +321,10 @@ impl Bus for EmbeddedBus {
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, bus::Error> {
         let open = self.opened("reading the tip").await?;
         Ok(open.log.shard(stream, shard)?.extent().tip())
+    }
+
+    fn puts(&self) -> Puts {
+        self.puts.read()
     }
 }
 

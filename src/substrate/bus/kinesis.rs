@@ -33,7 +33,7 @@ use crate::substrate::bus::kinesis::pace::Pace;
 pub use crate::substrate::bus::kinesis::provision::{ProvisionError, Provisioned};
 use crate::substrate::bus::kinesis::tip::Newest;
 use crate::substrate::bus::{
-    Bus, Error, PutOutcome, PutRecord, ReadBatch, ReadFrom, ReadLimit, Shard,
+    Bus, Error, PutCounts, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit, Shard,
 };
 use crate::substrate::clock::{Clock, Entropy};
 
@@ -80,6 +80,7 @@ pub struct KinesisBus {
     pace: Pace,
     newest: Newest,
     recalled: Recalled,
+    puts: PutCounts,
 }
 
 impl KinesisBus {
@@ -104,6 +105,7 @@ impl KinesisBus {
             pace,
             newest: Newest::default(),
             recalled: Recalled::default(),
+            puts: PutCounts::default(),
         })
     }
 
@@ -164,6 +166,10 @@ impl Bus for KinesisBus {
         if let Position::After(number) = position {
             self.recalled.note(shard, number, seen_at);
         }
+    }
+
+    fn puts(&self) -> Puts {
+        self.puts.read()
     }
 }
 

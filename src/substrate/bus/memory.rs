@@ -11,8 +11,8 @@ use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
 use crate::substrate::bus::place::{self, Extent};
 use crate::substrate::bus::{
-    Bus, BusRecord, Error, PutOutcome, PutRecord, ReadBatch, ReadFrom, ReadLimit, RefusalCode,
-    Shard, admit, route,
+    Bus, BusRecord, Error, PutCounts, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit,
+    RefusalCode, Shard, admit, route,
 };
 use crate::substrate::clock::Clock;
 
@@ -21,7 +21,8 @@ pub struct MemoryBus {
     shards: BTreeMap<Stream, u32>,
     kept: Mutex<BTreeMap<(Stream, ShardId), Kept>>,
     /// Counts puts, so that readers at a tip look again.
-    puts: watch::Sender<u64>,
+    changes: watch::Sender<u64>,
+    puts: PutCounts,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +78,8 @@ impl MemoryBus {
             clock,
             shards: streams.iter().copied().collect(),
             kept: Mutex::new(kept),
-            puts: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
+            puts: PutCounts::default(),
         }
     }
 
@@ -144,6 +146,7 @@ impl Bus for MemoryBus {
             let code = RefusalCode::NoSuchStream;
             return vec![PutOutcome::Refused { code }; records.len()];
         };
+        self.puts.add(records.len());
         let verdicts = admit::verdicts(&records);
         let now = self.clock.now();
         let mut kept = self.kept();
@@ -166,7 +169,7 @@ impl Bus for MemoryBus {
             });
         let outcomes = outcomes.collect();
         drop(kept);
-        self.puts.send_modify(|it| *it += 1);
+        self.changes.send_modify(|it| *it += 1);
         outcomes
     }
 
@@ -187,7 +190,7 @@ impl Bus for MemoryBus {
             stream,
             shard_id: shard.clone(),
         };
-        let mut puts = self.puts.subscribe();
+        let mut puts = self.changes.subscribe();
         let deadline = tokio::time::sleep(limit.wait_max);
         tokio::pin!(deadline);
         loop {
@@ -205,5 +208,9 @@ impl Bus for MemoryBus {
 
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error> {
         self.with(stream, shard, |kept| Ok(kept.extent().tip()))
+    }
+
+    fn puts(&self) -> Puts {
+        self.puts.read()
     }
 }

@@ -9,6 +9,7 @@ mod place;
 mod route;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -193,4 +194,35 @@ pub trait Bus: Send + Sync {
     /// the position. A bus whose numbers are not dense tells by it a shard where nothing was put
     /// from one that retention has cut; others need not know.
     fn recall(&self, _shard: &ShardRef, _position: &Position, _seen_at: Time) {}
+
+    /// What was put since the bus was opened.
+    fn puts(&self) -> Puts;
+}
+
+/// How many requests carried how many records, refused ones and repeats included: what a bus asks to be
+/// paid for. Of an embedded log a request is what one sync made durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Puts {
+    pub requests: u64,
+    pub records: u64,
+}
+
+#[derive(Debug, Default)]
+struct PutCounts {
+    requests: AtomicU64,
+    records: AtomicU64,
+}
+
+impl PutCounts {
+    fn add(&self, n_records: usize) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(n_records as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Puts {
+        Puts {
+            requests: self.requests.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+        }
+    }
 }

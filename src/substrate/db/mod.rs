@@ -14,6 +14,8 @@ mod trust;
 mod types;
 mod watch;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -75,6 +77,7 @@ impl Default for PoolOptions {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
+    flushes: Arc<AtomicU64>,
 }
 
 impl Db {
@@ -103,15 +106,17 @@ impl Db {
                 .statement_ms_max
                 .saturating_add(options.connect_ms_max),
         );
+        let flushes = Arc::<AtomicU64>::default();
         let wire = Wire {
             tls: endpoint.trust.client_config()?.map(MakeRustlsConnect::new),
             answer_max: (options.statement_ms_max > 0).then_some(answer),
+            flushes: Arc::clone(&flushes),
         };
         // A closed connection is seen without asking; a round trip per use would buy no certainty.
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let pool = Pool::builder(Manager::from_config(config, wire, recycling))
+        let pool = Pool::builder(Manager::from_connect(config, wire, recycling))
             .max_size(options.connections_max.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(Duration::from_millis(options.wait_ms_max)))
@@ -122,7 +127,7 @@ impl Db {
                 what: "the pool is misbuilt",
                 source: None,
             })?;
-        Ok(Db { pool })
+        Ok(Db { pool, flushes })
     }
 
     /// A connection, given back when dropped. Statements are cached per connection through
@@ -133,6 +138,13 @@ impl Db {
     /// the role or the database.
     pub async fn get(&self) -> Result<Client, Error> {
         Ok(self.pool.get().await?)
+    }
+
+    /// How often the server was waited for since the pool was opened: statements that travel together are
+    /// one flush, a COPY is two.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
     }
 
     /// Refuses new uses and closes what is idle; connections in use close when given back.

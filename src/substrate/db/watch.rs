@@ -1,17 +1,24 @@
-//! The wire to a server beyond this machine, in clear or over TLS, and a watch on it: an answer that
-//! is owed and does not come ends the connection. The server's own limits cannot: its answer may be
-//! what got lost.
+//! The wire to a server, through a socket of this machine, in clear or over TLS, and a watch on it. Of a server
+//! beyond this machine an answer that is owed and does not come ends the connection; the server's own
+//! limits cannot: its answer may be what got lost. How often an answer was waited for is counted.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use deadpool_postgres::Connect as MakeClient;
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_postgres::Socket;
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::config::Host;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, NoTls, TlsConnect, TlsStream};
+use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Makes watched connections.
@@ -20,6 +27,43 @@ pub(super) struct Wire {
     pub(super) tls: Option<MakeRustlsConnect>,
     /// How long an owed answer may take; none: as long as it likes.
     pub(super) answer_max: Option<Duration>,
+    /// Of all its connections.
+    pub(super) flushes: Arc<AtomicU64>,
+}
+
+impl MakeClient for Wire {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        let config = config.clone();
+        Box::pin(async move {
+            // To a socket the driver would go by itself, past the watch.
+            if let [Host::Unix(dir)] = config.get_hosts() {
+                let port = config.get_ports().first().copied().unwrap_or(5432);
+                let path = dir.join(format!(".s.PGSQL.{port}"));
+                let link = match UnixStream::connect(path).await {
+                    Ok(socket) => Link::Local(socket),
+                    Err(error) => Link::Unreached(error.kind()),
+                };
+                let watch = Watch::new(None, Arc::clone(&self.flushes));
+                let (client, connection) =
+                    config.connect_raw(Watched { link, watch }, NoTls).await?;
+                return Ok((client, spawn(connection)));
+            }
+            let (client, connection) = config.connect(self.clone()).await?;
+            Ok((client, spawn(connection)))
+        })
+    }
+}
+
+fn spawn<S, T>(connection: Connection<S, T>) -> JoinHandle<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::warn!(error = %error, "a connection to the database broke");
+        }
+    })
 }
 
 type TlsOf = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
@@ -27,6 +71,7 @@ type TlsOf = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 pub(super) struct Connect {
     tls: Option<TlsOf>,
     answer_max: Option<Duration>,
+    flushes: Arc<AtomicU64>,
 }
 
 impl MakeTlsConnect<Socket> for Wire {
@@ -46,6 +91,7 @@ impl MakeTlsConnect<Socket> for Wire {
         Ok(Connect {
             tls,
             answer_max: self.answer_max,
+            flushes: Arc::clone(&self.flushes),
         })
     }
 }
@@ -63,13 +109,16 @@ impl TlsConnect<Socket> for Connect {
             };
             Ok(Watched {
                 link,
-                watch: Watch::new(self.answer_max),
+                watch: Watch::new(self.answer_max, self.flushes),
             })
         })
     }
 }
 
 enum Link {
+    Local(UnixStream),
+    /// The error of the first use: the driver's own cannot be made here.
+    Unreached(io::ErrorKind),
     Clear(Socket),
     Tls(Box<dyn TlsStream + Send + Sync + Unpin>),
 }
@@ -77,17 +126,21 @@ enum Link {
 impl Link {
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
+            Link::Local(socket) => Pin::new(socket).poll_read(cx, buf),
+            Link::Unreached(kind) => Poll::Ready(Err((*kind).into())),
             Link::Clear(socket) => Pin::new(socket).poll_read(cx, buf),
             Link::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 
-    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
+    fn writer(&mut self) -> io::Result<Pin<&mut (dyn AsyncWrite + Unpin)>> {
         let writer: &mut (dyn AsyncWrite + Unpin) = match self {
+            Link::Local(socket) => socket,
+            Link::Unreached(kind) => return Err((*kind).into()),
             Link::Clear(socket) => socket,
             Link::Tls(stream) => stream,
         };
-        Pin::new(writer)
+        Ok(Pin::new(writer))
     }
 }
 
@@ -100,7 +153,7 @@ pub(super) struct Watched {
 impl TlsStream for Watched {
     fn channel_binding(&self) -> ChannelBinding {
         match &self.link {
-            Link::Clear(_) => ChannelBinding::none(),
+            Link::Local(_) | Link::Unreached(_) | Link::Clear(_) => ChannelBinding::none(),
             Link::Tls(stream) => stream.channel_binding(),
         }
     }
@@ -134,7 +187,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.link.writer().poll_write(cx, bytes);
+        let written = self.link.writer()?.poll_write(cx, bytes);
         if let Poll::Ready(Ok(n)) = written {
             self.watch.sent(&bytes[..n]);
             // Whoever sends has read first and now sleeps: the watch must be able to wake it.
@@ -144,11 +197,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.writer().poll_flush(cx)
+        self.link.writer()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.writer().poll_shutdown(cx)
+        self.link.writer()?.poll_shutdown(cx)
     }
 }
 
@@ -158,17 +211,19 @@ struct Watch {
     sent: Frames,
     received: Frames,
     owed: u32,
+    flushes: Arc<AtomicU64>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watch {
-    fn new(answer_max: Option<Duration>) -> Watch {
+    fn new(answer_max: Option<Duration>, flushes: Arc<AtomicU64>) -> Watch {
         Watch {
             answer_max,
             // The first message that a client sends has no tag.
             sent: Frames::new(false),
             received: Frames::new(true),
             owed: 0,
+            flushes,
             alarm: None,
         }
     }
@@ -183,6 +238,9 @@ impl Watch {
             }
         });
         if before == 0 {
+            if self.owed > 0 {
+                self.flushes.fetch_add(1, Ordering::Relaxed);
+            }
             self.rearm();
         }
     }
@@ -268,6 +326,10 @@ mod tests {
         [&[tag][..], &length, rest].concat()
     }
 
+    fn flushes(watch: &Watch) -> u64 {
+        watch.flushes.load(Ordering::Relaxed)
+    }
+
     fn startup() -> Vec<u8> {
         message(0, b"\0\x03\0\0user\0S\0\0")[1..].to_vec()
     }
@@ -293,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_alarm_is_set_exactly_while_an_answer_is_owed() {
-        let mut watch = Watch::new(Some(Duration::from_secs(1)));
+        let mut watch = Watch::new(Some(Duration::from_secs(1)), Arc::default());
         let (sync, ready) = (message(b'S', b""), message(b'Z', b"I"));
         watch.sent(&startup());
         watch.received(&[message(b'R', b"\0\0\0\0"), ready.clone()].concat());
@@ -305,6 +367,7 @@ mod tests {
         assert!(watch.alarm.is_some());
         watch.received(&ready);
         assert!(watch.alarm.is_none());
+        assert_eq!(flushes(&watch), 1, "what travels together is one");
         // A COPY: the statement's Sync is skipped, the data's is answered.
         watch.sent(&sync);
         watch.received(&message(b'G', b"\x01\0\0"));
@@ -315,11 +378,12 @@ mod tests {
         assert!(watch.alarm.is_some());
         watch.received(&ready);
         assert!(watch.alarm.is_none());
+        assert_eq!(flushes(&watch), 3);
     }
 
     #[tokio::test]
     async fn what_is_owed_too_long_is_overdue_and_a_sign_of_life_defers_it() {
-        let mut watch = Watch::new(Some(Duration::from_millis(20)));
+        let mut watch = Watch::new(Some(Duration::from_millis(20)), Arc::default());
         watch.sent(&startup());
         watch.sent(&message(b'S', b""));
         let due = |watch: &Watch| watch.alarm.as_ref().unwrap().deadline();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::domain::offset::{Position, ShardId};
 use crate::domain::vocabulary::Stream;
 use crate::substrate::bus::{
-    Bus, Error, PutOutcome, PutRecord, ReadBatch, ReadFrom, ReadLimit, RefusalCode, Shard,
+    Bus, Error, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit, RefusalCode, Shard,
 };
 use crate::substrate::fault::{Fault, FaultPlan, INJECTED, Injected, Operation};
 
@@ -125,6 +125,10 @@ impl<B: Bus> Bus for FaultyBus<B> {
     async fn tip(&self, stream: Stream, shard: &ShardId) -> Result<Position, Error> {
         let what = (Operation::Tip, "reading the tip");
         call(&self.plan, what, self.inner.tip(stream, shard)).await
+    }
+
+    fn puts(&self) -> Puts {
+        self.inner.puts()
     }
 }
 

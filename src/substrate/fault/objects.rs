@@ -111,6 +111,10 @@ impl<O: Objects> Objects for FaultyObjects<O> {
         )
         .await
     }
+
+    fn puts(&self) -> u64 {
+        self.inner.puts()
+    }
 }
 
 #[cfg(test)]

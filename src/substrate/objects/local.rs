@@ -37,6 +37,7 @@ struct Root {
     nursery: PathBuf,
     /// Names of bodies in the nursery; unique, because the nursery is emptied at the start.
     next_name: AtomicU64,
+    puts: AtomicU64,
     /// Directories that this process knows to be durable in their parents. One that merely exists
     /// may have been made by a writer that was killed, or has yet to sync it.
     durable_dirs: Mutex<HashSet<PathBuf>>,
@@ -58,6 +59,7 @@ impl LocalObjects {
             place: root.join(PLACE),
             nursery: root.join(NURSERY),
             next_name: AtomicU64::new(0),
+            puts: AtomicU64::new(0),
             durable_dirs: Mutex::default(),
         };
         root.make_dirs(&root.place).map_err(failed)?;
@@ -277,6 +279,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 #[async_trait]
 impl Objects for LocalObjects {
     async fn put_new(&self, key: &ObjectKey, body: Bytes) -> Result<Put, Error> {
+        self.0.puts.fetch_add(1, Ordering::Relaxed);
         let owned = key.clone();
         let put = move |root: &Root| root.put_new(&owned, &body);
         self.blocking("the write", key.as_str(), put).await
@@ -363,6 +366,10 @@ impl Objects for LocalObjects {
             }
         }
         Ok(url)
+    }
+
+    fn puts(&self) -> u64 {
+        self.0.puts.load(Ordering::Relaxed)
     }
 }
 

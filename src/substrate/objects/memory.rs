@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use crate::domain::digest::Digest;
 use crate::substrate::objects::{Error, Listed, ObjectKey, Objects, Put, check_removable};
 
 #[derive(Debug, Default)]
-pub struct MemoryObjects(Mutex<BTreeMap<ObjectKey, Bytes>>);
+pub struct MemoryObjects {
+    kept: Mutex<BTreeMap<ObjectKey, Bytes>>,
+    puts: AtomicU64,
+}
 
 impl MemoryObjects {
     #[must_use]
@@ -21,13 +25,14 @@ impl MemoryObjects {
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Bytes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Objects for MemoryObjects {
     async fn put_new(&self, key: &ObjectKey, body: Bytes) -> Result<Put, Error> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.kept();
         match kept.get(key) {
             None => {
@@ -95,5 +100,9 @@ impl Objects for MemoryObjects {
     /// A link that nothing outside this process can follow.
     async fn presign(&self, key: &ObjectKey, _: Duration) -> Result<String, Error> {
         Ok(format!("memory:{key}"))
+    }
+
+    fn puts(&self) -> u64 {
+        self.puts.load(Ordering::Relaxed)
     }
 }

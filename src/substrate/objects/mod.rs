@@ -189,4 +189,8 @@ pub trait Objects: Send + Sync {
 
     /// A link that reads the object without further rights until it expires.
     async fn presign(&self, key: &ObjectKey, expires_in: Duration) -> Result<String, Error>;
+
+    /// Requests that write, since the store was opened, refused ones and repeats included: what a store asks
+    /// to be paid for.
+    fn puts(&self) -> u64;
 }

@@ -14,6 +14,7 @@ mod retry;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +43,7 @@ pub struct S3Objects {
     options: Arc<Options>,
     /// For the jitter between tries.
     entropy: Arc<dyn Entropy>,
+    puts: Arc<AtomicU64>,
 }
 
 /// What [`S3Objects::provision`] found to do.
@@ -86,6 +88,7 @@ impl S3Objects {
             client: Client::from_conf(config.build()),
             options: Arc::new(options),
             entropy,
+            puts: Arc::default(),
         })
     }
 
@@ -122,6 +125,11 @@ impl S3Objects {
             Err(Fault::BucketOurs) => Ok(Provisioned::There),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// A request that writes is about to be sent.
+    fn count_put(&self) {
+        self.puts.fetch_add(1, Ordering::Relaxed);
     }
 
     fn error(&self, action: &'static str, key: &str, fault: Fault) -> Error {
@@ -176,5 +184,9 @@ impl Objects for S3Objects {
     async fn presign(&self, key: &ObjectKey, expires_in: Duration) -> Result<String, Error> {
         let link = self.link(key, expires_in).await;
         link.map_err(|fault| self.error("the link", key.as_str(), fault))
+    }
+
+    fn puts(&self) -> u64 {
+        self.puts.load(Ordering::Relaxed)
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::domain::time::Time;
+use crate::substrate::bus::PutCounts;
 use crate::substrate::clock::Clock;
 
 /// A batch ends with the put that passes this many records…
@@ -56,6 +57,7 @@ pub(super) trait Commit: Send + Sync + 'static {
 pub(super) fn run(
     log: &Arc<impl Commit>,
     clock: &Arc<dyn Clock>,
+    puts: &PutCounts,
     mut queue: mpsc::Receiver<QueuedPut>,
 ) {
     let mut has_failed = false;
@@ -69,6 +71,7 @@ pub(super) fn run(
         let answer = if has_failed {
             Err(Failure::Refused)
         } else {
+            puts.add(batch.records.len());
             log.commit(&batch.records, clock.now())
         };
         if let Err(cause) = &answer
@@ -178,7 +181,7 @@ mod tests {
             replies.push(answer);
         }
         drop(sender);
-        run(&log, &clock, queue);
+        run(&log, &clock, &PutCounts::default(), queue);
         assert_eq!(room.available_permits(), puts.len());
         let answers = replies.iter_mut().map(|it| it.try_recv()).collect();
         (log.batches.lock().unwrap().clone(), answers)

@@ -94,6 +94,7 @@ impl KinesisBus {
             kind: Kind::NotSent,
             cause: error.to_string(),
         })?;
+        self.puts.add(request.len());
         let sent = SentMark::default();
         let answer = self
             .client

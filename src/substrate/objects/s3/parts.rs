@@ -51,6 +51,7 @@ impl S3Objects {
             .key(key.as_str())
             .set_server_side_encryption(encryption)
             .set_ssekms_key_id(kms_key_id);
+        self.count_put();
         let begun = self.within(0, begin.send()).await?;
         begun
             .upload_id
@@ -86,6 +87,7 @@ impl S3Objects {
             .upload_id(upload)
             .if_none_match(ANYTHING)
             .multipart_upload(upload_of_parts);
+        self.count_put();
         self.within(body.len() as u64, complete.send()).await?;
         Ok(())
     }
@@ -107,6 +109,7 @@ impl S3Objects {
             .upload_id(upload)
             .part_number(number)
             .body(ByteStream::from(bytes.clone()));
+        self.count_put();
         let sent = self.within(bytes.len() as u64, send.send()).await?;
         Ok(CompletedPart::builder()
             .part_number(number)

@@ -53,6 +53,7 @@ impl S3Objects {
             .set_server_side_encryption(encryption)
             .set_ssekms_key_id(kms_key_id)
             .body(ByteStream::from(body.clone()));
+        self.count_put();
         self.within(body.len() as u64, put.send()).await?;
         Ok(())
     }
