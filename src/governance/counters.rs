@@ -31,7 +31,7 @@ vocabulary!(
         FlowbindingConflicts = "flowbinding_conflicts",
         JoinWaitCount = "join_wait_count",
         DecisionEmitted = "decision_emitted",
-        SegmentsWritten = "segments_written",
+        SegmentDecisionsWritten = "segment_decisions_written",
         SegmentWriteFailed = "segment_write_failed",
     }
 );

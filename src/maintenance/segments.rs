@@ -13,6 +13,7 @@ use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
 use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
+use crate::domain::keys::Pins;
 use crate::domain::time::Time;
 use crate::governance::counters::Counter;
 use crate::maintenance::Error;
@@ -138,7 +139,7 @@ async fn write_ranges(
             counters.add(&pins, Counter::SegmentWriteFailed, n);
             return Err(error);
         }
-        counters.add(&pins, Counter::SegmentsWritten, n);
+        counters.add(&pins, Counter::SegmentDecisionsWritten, n);
         written.segments += 1;
         written.decisions += n;
         if !pass.goes_on().await? {
@@ -147,12 +148,11 @@ async fn write_ranges(
     }
 }
 
-async fn pins(client: &Client, run: &PlatformRunId) -> Result<crate::domain::keys::Pins, Error> {
+async fn pins(client: &Client, run: &PlatformRunId) -> Result<Pins, Error> {
     let row = client.query_one(READ_READY, &[run]).await?;
     let ready: Result<Ready, _> = serde_json::from_slice(row.get(0));
-    Ok(ready
-        .map_err(|cause| db::Error::form("READY", &cause))?
-        .pins)
+    let ready = ready.map_err(|cause| db::Error::form("READY", &cause))?;
+    Ok(ready.pins)
 }
 
 /// Records of one day that follow one another.
@@ -181,11 +181,9 @@ async fn next_range(
         }
         let row = read(row);
         bytes += row.decision.body.len() + row.decision.evidence.len();
-        let rows = Vec::new;
-        range
-            .get_or_insert_with(|| Range { day, rows: rows() })
-            .rows
-            .push(row);
+        let rows = Vec::new();
+        let range = range.get_or_insert(Range { day, rows });
+        range.rows.push(row);
     }
     Ok(range.filter(|it| is_full || it.day < pass.as_of))
 }

@@ -15,4 +15,5 @@ mod publish;
 mod receipts;
 mod repeats;
 mod retention;
+mod segments;
 mod year;
