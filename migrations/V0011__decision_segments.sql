@@ -90,6 +90,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     known governance.retention_group;
+    gate_day date;
 BEGIN
     SELECT * INTO known FROM governance.retention_group g WHERE g.group_name = of_group;
     IF NOT FOUND THEN
@@ -112,11 +113,13 @@ BEGIN
         RETURN QUERY SELECT * FROM governance.ig_day_obstacles(of_day);
         RETURN;
     END IF;
-    IF EXISTS (SELECT FROM governance.day_partitions('ig') p WHERE p.day = of_day AND p.kept_as <> 'MANIFEST') THEN
-        -- A run is reconciled over all of them or not at all.
-        RETURN QUERY SELECT 'GATE_FIRST', format('the gate''s rows of %s still stand', of_day);
+    -- A run is reconciled over all of them or not at all; a payment may be decided after midnight.
+    FOR gate_day IN SELECT DISTINCT p.day FROM governance.day_partitions('ig') p
+                    WHERE p.day IN (of_day, CASE WHEN of_group = 'dla' THEN of_day - 1 END)
+                      AND p.kept_as <> 'MANIFEST' LOOP
+        RETURN QUERY SELECT 'GATE_FIRST', format('the gate''s rows of %s still stand', gate_day);
         RETURN;
-    END IF;
+    END LOOP;
     IF of_group = 'dla' THEN
         RETURN QUERY SELECT * FROM governance.dla_day_obstacles(of_day);
     END IF;

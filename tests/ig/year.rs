@@ -90,12 +90,10 @@ impl Platform {
             })
             .await;
         let bundle = baseline();
-        let key = format!("mpr/bundles/{}.json", bundle.digest());
+        let key = format!("mpr/bundles/{}.json", bundle.digest()).parse();
+        let key = key.unwrap();
         let body = serde_json::to_vec(&bundle).unwrap();
-        let put = lab
-            .ground
-            .objects
-            .put_new(&key.parse().unwrap(), body.into());
+        let put = lab.ground.objects.put_new(&key, body.into());
         put.await.unwrap();
         let pool = PoolOptions {
             acting_as: Some(MAINTENANCE),
@@ -180,10 +178,10 @@ impl Platform {
                 }
             }
         }
-        self.lab
-            .number("SELECT count(*) FROM dla.decision", &[])
-            .await
-            == self.n_traffic
+        let decided = "SELECT (SELECT count(*) FROM dla.decision) + (
+            SELECT coalesce(sum(last_seq - first_seq + 1), 0)::bigint FROM dla.decision_segment AS segment
+            WHERE EXISTS (SELECT FROM governance.dropped_day d WHERE d.group_name = 'dla' AND d.day = segment.day))";
+        self.lab.number(decided, &[]).await == self.n_traffic
     }
 
     pub(crate) async fn maintain(&self) -> Report {
