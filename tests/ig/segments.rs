@@ -145,6 +145,14 @@ async fn decisions_of_days_that_have_left_are_read_as_before() {
         .find(|it| it.name == "decision_segments_hold_the_chain");
     assert_eq!(check.map(|it| (it.left, it.right)), Some((9, 9)));
     assert!(found.balanced, "{:?}", found.checks);
+    let file = &files(&platform)[1];
+    let body = std::fs::read(file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    let found = platform.reconcile(&shop).await.unwrap().reconciliation;
+    let wrong: Vec<_> = found.checks.iter().filter(|it| !it.balances()).collect();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!((wrong[0].left, wrong[0].right), (9, 5), "{wrong:?}");
+    std::fs::write(file, body).unwrap();
 
     // The first two days leave, the third stands.
     platform.clock.set(platform.noon(47));

@@ -186,7 +186,7 @@ pub struct Segment {
     pub last_link: Digest,
     pub key: ObjectKey,
     pub content_hash: Digest,
-    id_filter: Vec<u8>,
+    pub id_filter: Vec<u8>,
 }
 
 impl Segment {
