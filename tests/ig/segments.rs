@@ -83,7 +83,7 @@ async fn spans(platform: &Platform, run: &PlatformRunId) -> Vec<(i64, Time, Time
     ]
 }
 
-fn of_log<'r>(report: &'r Report, outcome: Outcome) -> Vec<&'r str> {
+fn of_log(report: &Report, outcome: Outcome) -> Vec<&str> {
     let days = report.days.iter();
     let days = days.filter(|it| it.group == "dla" && it.outcome == outcome);
     days.map(|it| it.code.as_deref().unwrap_or(&it.day))
