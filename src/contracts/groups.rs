@@ -20,6 +20,9 @@ pub const ARCHIVE: &str = "archive";
 /// The decision workers: one lease a run.
 pub const DECISION: &str = "decision";
 
+/// The decision log in segments: one lease a run; its position is the last link that a segment holds.
+pub const SEGMENTS: &str = "segments";
+
 /// The gate: one lease a gate.
 pub const IG: &str = "ig";
 

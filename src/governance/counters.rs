@@ -31,6 +31,8 @@ vocabulary!(
         FlowbindingConflicts = "flowbinding_conflicts",
         JoinWaitCount = "join_wait_count",
         DecisionEmitted = "decision_emitted",
+        SegmentDecisionsWritten = "segment_decisions_written",
+        SegmentWriteFailed = "segment_write_failed",
     }
 );
 

@@ -129,10 +129,7 @@ async fn obstacle(
     if let Some(row) = found.first() {
         return Ok(Some((row.get(0), row.get(1))));
     }
-    if group != GROUPS[0] {
-        return Ok(None);
-    }
-    for row in client.query(LIST_OBJECTS, &[&day]).await? {
+    for row in client.query(LIST_OBJECTS, &[&day, &group]).await? {
         let key: ObjectKey = row.get::<_, &str>(0).parse().map_err(Error::Key)?;
         let hash: Option<Digest> = row.get(1);
         let body = pass.ground.objects.get(&key).await?;

@@ -2,7 +2,8 @@
 
 use crate::contracts::code::Code;
 use crate::domain::digest::ParseError;
-use crate::runtime::lease;
+use crate::domain::ids::PlatformRunId;
+use crate::runtime::{consumer, lease};
 use crate::substrate::db::{self, Day};
 use crate::substrate::objects;
 
@@ -22,6 +23,18 @@ pub enum Error {
     Key(#[source] ParseError),
     #[error("the object `{key}` stands there with other bytes")]
     Conflict { key: String },
+    #[error("decision {seq} of {run} does not follow in its chain: {why}")]
+    Chain {
+        run: PlatformRunId,
+        seq: i64,
+        why: &'static str,
+    },
+    #[error("a manifest row was not committed")]
+    Commit(#[from] consumer::Error),
+    #[error("the stored position `{0}` of segments is no position")]
+    Position(String),
+    #[error("a segment could not be encoded")]
+    Encode(#[source] parquet::errors::ParquetError),
     #[error("the ledger could not be compressed")]
     Compress(#[source] std::io::Error),
     #[error("the facts of {run} cannot be read: {cause}")]
@@ -39,11 +52,14 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Error::Db(_) | Error::Lease(_) | Error::Objects(_) => Code::SubstrateUnavailable,
+            Error::Db(_) | Error::Lease(_) | Error::Objects(_) | Error::Commit(_) => {
+                Code::SubstrateUnavailable
+            }
+            Error::Chain { .. } => Code::ChainBroken,
             Error::Future { .. } => Code::RetentionRefused,
             Error::Busy => Code::Overloaded,
             Error::Key(_) | Error::Conflict { .. } | Error::Facts { .. } => Code::EvidenceMissing,
-            Error::Compress(_) => Code::Internal,
+            Error::Compress(_) | Error::Encode(_) | Error::Position(_) => Code::Internal,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Maintenance: keeps a platform that runs for years bounded. Prunes the dedupe index, drops whole days of
-//! evidence after proof, empties projections of runs that have ended, removes superseded snapshots (L1).
+//! Maintenance: keeps a platform that runs for years bounded. Prunes the dedupe index, writes decisions out as
+//! segments, drops whole days of evidence after proof, empties projections of runs that have ended, removes superseded snapshots (L1).
 //!
 //! **Invariant:** evidence leaves only through `governance.drop_day_partitions`, which proves before it
 //! drops; what no other object holds was written to a ledger first, and a fact tells of it.
@@ -15,6 +15,7 @@ mod ledger;
 mod pass;
 mod role;
 mod runs;
+mod segments;
 mod snapshots;
 
 pub use days::{DayReport, Outcome};

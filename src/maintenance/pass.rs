@@ -10,7 +10,7 @@ use crate::contracts::groups;
 use crate::maintenance::Error;
 use crate::maintenance::days::{self, DayReport, Outcome};
 use crate::maintenance::role::Options;
-use crate::maintenance::{context, dedupe, runs, snapshots};
+use crate::maintenance::{context, dedupe, runs, segments, snapshots};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{LEASE_MS, Lease, LeaseKey};
 use crate::substrate::db::{Day, Db};
@@ -40,6 +40,9 @@ pub struct Report {
     pub dedupe_rows: u64,
     /// Ended runs whose repeats nobody needs to know any more.
     pub runs_closed: u64,
+    /// Segments of the decision log that were written, and the decisions that they hold.
+    pub segments: u64,
+    pub segment_decisions: u64,
     /// Rows of context that no payment can meet any more.
     pub context_rows: u64,
     /// Superseded objects.
@@ -52,8 +55,8 @@ impl Report {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let is_dropped = |it: &DayReport| it.outcome == Outcome::Dropped;
-        self.dedupe_rows + self.runs_closed + self.context_rows + self.snapshots == 0
-            && !self.days.iter().any(is_dropped)
+        let n_done = self.dedupe_rows + self.runs_closed + self.segments;
+        n_done + self.context_rows + self.snapshots == 0 && !self.days.iter().any(is_dropped)
     }
 }
 
@@ -62,10 +65,12 @@ impl fmt::Display for Report {
         let n_days = |outcome| self.days.iter().filter(|it| it.outcome == outcome).count();
         write!(
             f,
-            "{} dedupe rows pruned, {} runs closed, {} context rows and {} snapshots removed, \
-             {} days dropped, {} kept",
+            "{} dedupe rows pruned, {} runs closed, {} decisions written in {} segments, \
+             {} context rows and {} snapshots removed, {} days dropped, {} kept",
             self.dedupe_rows,
             self.runs_closed,
+            self.segment_decisions,
+            self.segments,
             self.context_rows,
             self.snapshots,
             n_days(Outcome::Dropped) + n_days(Outcome::WouldDrop),
@@ -153,6 +158,8 @@ async fn steps(pass: &mut Pass<'_>, report: &mut Report) -> Result<(), Error> {
     let (closed, rows) = runs::close(pass).await?;
     report.runs_closed = closed;
     report.dedupe_rows += rows;
+    let written = segments::write(pass).await?;
+    (report.segments, report.segment_decisions) = (written.segments, written.decisions);
     report.days = days::drop_due(pass).await?;
     let over = runs::drained(pass).await?;
     report.snapshots = snapshots::remove(pass, &over).await?;

@@ -4,6 +4,7 @@ use crate::contracts::code::Code;
 use crate::domain::digest::ParseError;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Position, ShardRef};
+use crate::runtime::decisions;
 use crate::substrate::db::Day;
 use crate::substrate::{bus, db, objects};
 
@@ -24,6 +25,8 @@ pub enum Error {
     Bus(#[from] bus::Error),
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    #[error(transparent)]
+    Log(#[from] decisions::Error),
     #[error("{shard} gave nothing after {at}, before its tip {tip}")]
     LogEnds {
         shard: ShardRef,
@@ -52,6 +55,7 @@ impl Error {
             Error::Bus(bus::Error::Trimmed { .. }) | Error::Key(_) | Error::LogEnds { .. } => {
                 Code::EvidenceMissing
             }
+            Error::Log(error) => error.code(),
             Error::Db(_) | Error::Bus(_) | Error::Objects(_) => Code::SubstrateUnavailable,
             Error::ArtifactConflict { .. } => Code::Internal,
         }

@@ -19,6 +19,7 @@ mod gate;
 mod index;
 mod receipts;
 mod references;
+mod segments;
 
 use std::time::Duration;
 
@@ -145,6 +146,7 @@ impl Audit<'_> {
                 .await?;
         }
         log.references.report(findings);
+        segments::audit(self, findings).await?;
         archive::audit(self, on_bus, findings).await?;
         gate::leftovers(self, findings).await
     }

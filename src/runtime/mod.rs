@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod commit;
 pub mod consumer;
+pub mod decisions;
 pub mod ground;
 pub mod group;
 pub mod guard;

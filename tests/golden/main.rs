@@ -4,6 +4,7 @@
 
 mod forms;
 mod identities;
+mod segments;
 mod snapshots;
 
 use std::path::PathBuf;

@@ -252,19 +252,23 @@ fn nobody_decides(ground: &Ground) -> Arc<dyn DecisionWaiter> {
     decider(ground, 1).waiter()
 }
 
-/// A decision role of the shipped bundle, which keeps its memory after so many decisions.
-pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision> {
-    let bundle = Bundle {
+/// The shipped bundle.
+pub(crate) fn baseline() -> Bundle {
+    Bundle {
         schema_version: bundle::SCHEMA_VERSION,
         name: "baseline".to_owned(),
         feature_set: include_str!("../../profiles/bundles/baseline/feature_set.yaml").to_owned(),
         policy: include_str!("../../profiles/bundles/baseline/policy.yaml").to_owned(),
-    };
+    }
+}
+
+/// A decision role of the shipped bundle, which keeps its memory after so many decisions.
+pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision> {
     let names = FileNames {
         feature_set: "feature_set.yaml",
         policy: "policy.yaml",
     };
-    let bundle = Arc::new(CompiledBundle::compile(&bundle, names).unwrap());
+    let bundle = Arc::new(CompiledBundle::compile(&baseline(), names).unwrap());
     let options = decision::Options {
         batch_records_max: 1_000,
         batch_bytes_max: 1 << 20,

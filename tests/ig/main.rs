@@ -16,4 +16,5 @@ mod publish;
 mod receipts;
 mod repeats;
 mod retention;
+mod segments;
 mod year;

@@ -31,7 +31,7 @@ async fn due() -> Platform {
     platform
 }
 
-async fn pass(platform: &Platform, dry_run: bool, has_archive: bool) -> Report {
+pub(crate) async fn pass(platform: &Platform, dry_run: bool, has_archive: bool) -> Report {
     let options = maintenance::Options {
         has_archive,
         ..options()
@@ -55,7 +55,7 @@ async fn kept(platform: &Platform) -> String {
     of_gate.code.clone().unwrap()
 }
 
-async fn change(platform: &Platform, sql: &str) {
+pub(crate) async fn change(platform: &Platform, sql: &str) {
     platform
         .lab
         .client()
@@ -255,6 +255,7 @@ async fn what_has_left_is_in_the_ledger_and_a_fact_tells_of_it() {
         "ig.batch_count",
         "ig.quarantine",
         "rtdl.inlet_count",
+        "dla.decision_count",
     ];
     let mut before: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let day = Day::of(platform.noon(0));
@@ -277,14 +278,14 @@ async fn what_has_left_is_in_the_ledger_and_a_fact_tells_of_it() {
         .days
         .iter()
         .filter(|it| it.outcome == Outcome::Dropped);
-    // Of both groups, with the day after, whose partitions were made and stayed empty.
-    assert_eq!(dropped.count(), 4, "{report:?}");
+    // Of the three groups, with the day after, whose partitions were made and stayed empty.
+    assert_eq!(dropped.count(), 6, "{report:?}");
 
     let client = platform.lab.client().await;
     let told = facts::list(&client, None, Some(FactType::PartitionsDropped), 10)
         .await
         .unwrap();
-    assert_eq!(told.len(), 4);
+    assert_eq!(told.len(), 6);
     let sql = "SELECT group_name, proof, ledger_key, ledger_hash, encode(proof_sha256, 'hex')
         FROM governance.dropped_day WHERE ledger_key IS NOT NULL";
     let mut after: BTreeMap<String, Vec<Value>> = BTreeMap::new();

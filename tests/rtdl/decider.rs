@@ -231,7 +231,7 @@ impl Run {
     pub(crate) async fn replay(&self) {
         archive_all(&self.world, patient()).await;
         let (ground, run) = (&self.world.ground, &self.pins.platform_run_id);
-        let all = audit::list(&ground.db, run, 0, 100_000).await.unwrap();
+        let all = audit::list(ground, run, 0, 100_000).await.unwrap();
         let report = audit::replay(ground, &all, &|_, _| {}).await.unwrap();
         assert_eq!(report.compared, self.payments.unsigned_abs());
         assert_eq!(report.mismatched, 0, "{:?}", report.mismatches.first());

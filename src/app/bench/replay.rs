@@ -19,7 +19,7 @@ pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
     );
     let machine = Machine::before();
     let looped = Box::pin(looped::once(call, asked)).await?;
-    let decisions = audit::list(&call.ground.db, &looped.run, 0, asked.payments).await?;
+    let decisions = audit::list(&call.ground, &looped.run, 0, asked.payments).await?;
     let meter = Meter::of(&call.ground.db).await?;
     let (before, began) = (meter.now(), Instant::now());
     let replayed = Box::pin(replay::compare(call, decisions)).await?;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::app::cli::Dla;
+use crate::app::commands::replay::refusal;
 use crate::app::commands::table::{grouped, table};
 use crate::app::commands::{Call, Refusal, parse_run, runs};
 use crate::app::progress;
@@ -76,7 +77,9 @@ async fn export(
     let mut to = BufWriter::new(file);
     let (mut last_seq, mut decisions) = (after, 0);
     while decisions < limit && !call.stop.is_cancelled() {
-        let page = audit::list(&call.ground.db, run, last_seq, PAGE.min(limit - decisions)).await?;
+        let n = PAGE.min(limit - decisions);
+        let page = audit::list(&call.ground, run, last_seq, n).await;
+        let page = page.map_err(refusal)?;
         let Some(last) = page.last() else { break };
         last_seq = last.seq;
         decisions += i64::try_from(page.len())?;
@@ -109,7 +112,8 @@ async fn export(
 async fn list(call: &Call, run: &PlatformRunId, after: i64, limit: i64) -> anyhow::Result<u8> {
     let (mut rows, mut after, mut left) = (Vec::new(), after, limit);
     while left > 0 {
-        let page = audit::list(&call.ground.db, run, after, left.min(PAGE)).await?;
+        let page = audit::list(&call.ground, run, after, left.min(PAGE)).await;
+        let page = page.map_err(refusal)?;
         let Some(last) = page.last() else { break };
         after = last.seq;
         left -= i64::try_from(page.len())?;
@@ -148,12 +152,15 @@ async fn list(call: &Call, run: &PlatformRunId, after: i64, limit: i64) -> anyho
 async fn verify(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
     let output = call.output.clone();
     let said = move |done: i64| output.progress("verifying", done.unsigned_abs(), 0);
-    let report = audit::verify(&call.ground.db, run, &said).await?;
+    let report = audit::verify(&call.ground, run, &said).await;
+    let report = report.map_err(refusal)?;
     call.output.result(&report, |report| {
         format!(
-            "{} records verified; head {}",
+            "{} records verified; head {}; {} segments hold those up to {}",
             grouped(report.verified),
-            report.head
+            report.head,
+            grouped(report.segments),
+            grouped(report.in_segments)
         )
     });
     match report.broken {

@@ -52,6 +52,11 @@ fn shown(report: &Report) -> String {
         format!("as of {}", report.as_of),
         format!("{} dedupe rows {verb}pruned", count(report.dedupe_rows)),
         format!("{} ended runs {verb}closed", count(report.runs_closed)),
+        format!(
+            "{} decisions written in {} segments",
+            count(report.segment_decisions),
+            count(report.segments)
+        ),
         format!("{} context rows {verb}removed", count(report.context_rows)),
         format!("{} snapshots {verb}removed", count(report.snapshots)),
     ];

@@ -13,7 +13,8 @@ use crate::contracts::code::Code;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::vocabulary::FactType;
 use crate::governance::facts;
-use crate::rtdl::audit::{self, ReplayReport, StoredDecision};
+use crate::rtdl::audit::{self, ReplayReport};
+use crate::runtime::decisions::StoredDecision;
 
 /// Decisions of a range, held in memory during its one pass: about 4 KiB each.
 pub(crate) const RANGE_MAX: i64 = 200_000;
@@ -38,15 +39,13 @@ pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
 
 async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<StoredDecision>> {
     let found = match &asked.run {
-        Some(run) => {
-            audit::sample(&call.ground.db, &parse_run(run)?, asked.sample, asked.seed).await
-        }
+        Some(run) => audit::sample(&call.ground, &parse_run(run)?, asked.sample, asked.seed).await,
         None => {
             let ids = asked.ids.iter().map(|id| id.parse::<DecisionId>());
             let ids = ids
                 .collect::<Result<Vec<_>, _>>()
                 .context("reading the decision ids")?;
-            audit::find(&call.ground.db, &ids).await
+            audit::find(&call.ground, &ids).await
         }
     };
     found.map_err(refusal)
@@ -72,7 +71,7 @@ async fn range(call: &Call, asked: &ReplayRange) -> anyhow::Result<Vec<StoredDec
         return Err(runs::unknown(&run).into());
     }
     drop(client);
-    let found = audit::list(&call.ground.db, &run, from - 1, n).await;
+    let found = audit::list(&call.ground, &run, from - 1, n).await;
     let found = found.map_err(refusal)?;
     match found.last().map(|last| last.seq) {
         Some(last) if last == to => Ok(found),
@@ -133,7 +132,8 @@ async fn say_mismatch(call: &Call, run: &PlatformRunId, detail: &str) -> anyhow:
     Ok(())
 }
 
-fn refusal(error: audit::Error) -> anyhow::Error {
+/// What an operator reads: with its code, unless a substrate failed.
+pub(crate) fn refusal(error: audit::Error) -> anyhow::Error {
     match error.code() {
         Code::SubstrateUnavailable => error.into(),
         code => Refusal::new(code, error.to_string()).into(),

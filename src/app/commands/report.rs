@@ -67,7 +67,7 @@ pub(crate) async fn make(
     let is_replayed = call.profile.archive.enabled;
     let mut replayed = Replayed::default();
     if is_replayed {
-        let sample = audit::sample(&call.ground.db, run, REPLAYED, 1).await?;
+        let sample = audit::sample(&call.ground, run, REPLAYED, 1).await?;
         let found = Box::pin(replay::compare(call, sample)).await?;
         replayed.compared = found.compared.cast_signed();
         replayed.mismatched = found.mismatched.cast_signed();

@@ -105,7 +105,7 @@ impl Collected {
         let (mut after, mut bundle) = (0, None);
         while after < self.last_seq {
             let limit = PAGE.min(self.last_seq - after);
-            let page = audit::list(&call.ground.db, run, after, limit).await?;
+            let page = audit::list(&call.ground, run, after, limit).await?;
             let Some(last) = page.last() else { break };
             after = last.seq;
             for stored in &page {

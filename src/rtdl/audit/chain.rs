@@ -1,16 +1,20 @@
 //! Verifies the hash chain of a run: every record hashes to what stands beside it, every link
-//! follows from the one before, no seq is missing.
+//! follows from the one before, no seq is missing; and its segments hold the same chain.
+
+use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use crate::contracts::decision::{ChainLink, ChainRecord};
+use crate::contracts::decision::ChainLink;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::rtdl::audit::Error;
-use crate::rtdl::audit::store::{self, StoredDecision};
-use crate::substrate::db::Db;
+use crate::runtime::decisions::{self, Segment, StoredDecision};
+use crate::runtime::ground::Ground;
 
 const PAGE: i64 = 2_000;
+/// Manifest rows read at a time.
+const SEGMENTS_PAGE: i64 = 500;
 
 /// What a verification saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +24,9 @@ pub struct ChainReport {
     pub verified: i64,
     /// The newest link that holds.
     pub head: Digest,
+    /// Segments that were opened and hold the same chain, and up to which record they reach.
+    pub segments: i64,
+    pub in_segments: i64,
     pub broken: Option<Broken>,
 }
 
@@ -31,32 +38,42 @@ pub struct Broken {
     pub why: &'static str,
 }
 
-/// Walks the chain from its genesis.
+/// Walks the chain from its genesis: the log, days that have left included, and beside it every segment.
 ///
 /// # Errors
-/// Those of the database; a broken chain is a report, not an error.
+/// A segment that is missing or altered, and those of the substrates; a broken chain is a report, not an error.
 pub async fn verify(
-    db: &Db,
+    ground: &Ground,
     run: &PlatformRunId,
     progress: &(dyn Fn(i64) + Send + Sync),
 ) -> Result<ChainReport, Error> {
-    let client = db.get().await?;
     let mut chain = ChainLink::genesis(run);
+    let mut segments = Segments::of(run);
     loop {
-        let page = store::read_after(&client, run, chain.seq, PAGE).await?;
+        let page = decisions::after(ground, run, chain.seq, PAGE).await?;
         if page.is_empty() {
-            return Ok(report(run, chain, None));
+            if let Some(beyond) = segments.beyond(ground, chain.seq).await? {
+                // Unless both have grown since the page was read.
+                match decisions::after(ground, run, chain.seq, 1)
+                    .await?
+                    .is_empty()
+                {
+                    true => return Err(beyond.into()),
+                    false => continue,
+                }
+            }
+            return Ok(report(run, chain, &segments, None));
         }
         for record in &page {
-            match step(chain, record) {
+            let next = match chain.check(&record.chain_record()) {
+                Ok(next) => segments.meet(ground, &next).await?.map(|()| next),
+                Err(why) => Err(why),
+            };
+            match next {
                 Ok(next) => chain = next,
                 Err(why) => {
-                    let broken = Broken {
-                        seq: record.seq,
-                        decision_id: record.decision_id,
-                        why,
-                    };
-                    return Ok(report(run, chain, Some(broken)));
+                    let broken = broken(record, why);
+                    return Ok(report(run, chain, &segments, Some(broken)));
                 }
             }
         }
@@ -64,22 +81,87 @@ pub async fn verify(
     }
 }
 
-fn report(run: &PlatformRunId, chain: ChainLink, broken: Option<Broken>) -> ChainReport {
+fn broken(record: &StoredDecision, why: &'static str) -> Broken {
+    Broken {
+        seq: record.seq,
+        decision_id: record.decision_id,
+        why,
+    }
+}
+
+fn report(
+    run: &PlatformRunId,
+    chain: ChainLink,
+    segments: &Segments,
+    broken: Option<Broken>,
+) -> ChainReport {
     ChainReport {
         platform_run_id: *run,
         verified: chain.seq,
         head: chain.link,
+        segments: segments.n_held,
+        in_segments: segments.chain.seq,
         broken,
     }
 }
 
-fn step(chain: ChainLink, record: &StoredDecision) -> Result<ChainLink, &'static str> {
-    chain.check(&ChainRecord {
-        seq: record.seq,
-        body: &record.body,
-        evidence: &record.evidence,
-        body_hash: record.body_hash,
-        evidence_hash: record.evidence_hash,
-        link: record.link,
-    })
+/// The segments beside the log: each is walked on its own and must end with the log's link.
+struct Segments {
+    run: PlatformRunId,
+    ahead: VecDeque<Segment>,
+    is_all: bool,
+    chain: ChainLink,
+    n_held: i64,
+}
+
+impl Segments {
+    fn of(run: &PlatformRunId) -> Segments {
+        Segments {
+            run: *run,
+            ahead: VecDeque::new(),
+            is_all: false,
+            chain: ChainLink::genesis(run),
+            n_held: 0,
+        }
+    }
+
+    /// Where a segment ends at this link of the log, it is read and its chain compared.
+    async fn meet(
+        &mut self,
+        ground: &Ground,
+        link: &ChainLink,
+    ) -> Result<Result<(), &'static str>, Error> {
+        if self.ahead.is_empty() && !self.is_all {
+            let client = ground.db.get().await?;
+            let (after, limit) = (self.chain.seq, SEGMENTS_PAGE);
+            let more = decisions::segments_after(&client, &self.run, after, limit).await?;
+            self.is_all = more.is_empty();
+            self.ahead.extend(more);
+        }
+        let is_end = |it: &mut Segment| it.last <= link.seq;
+        let Some(segment) = self.ahead.pop_front_if(is_end) else {
+            return Ok(Ok(()));
+        };
+        for record in segment.read(ground.objects.as_ref()).await? {
+            match self.chain.check(&record.chain_record()) {
+                Ok(next) => self.chain = next,
+                Err(_) => return Ok(Err("its segment does not follow from the one before")),
+            }
+        }
+        if self.chain != *link {
+            return Ok(Err("its segment ends with another link"));
+        }
+        self.n_held += 1;
+        Ok(Ok(()))
+    }
+
+    /// What is wrong if a segment reaches beyond the end of the log.
+    async fn beyond(&self, ground: &Ground, seq: i64) -> Result<Option<decisions::Error>, Error> {
+        let client = ground.db.get().await?;
+        let more = decisions::segments_after(&client, &self.run, seq, 1).await?;
+        Ok(more.first().map(|it| decisions::Error::SegmentDiffers {
+            key: it.key.to_string(),
+            what: "it reaches beyond the end of the log",
+        }))
+    }
 }

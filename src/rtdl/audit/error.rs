@@ -2,8 +2,7 @@
 
 use crate::contracts::canonical;
 use crate::contracts::code::Code;
-use crate::domain::ids::DecisionId;
-use crate::runtime::archive;
+use crate::runtime::{archive, decisions};
 use crate::substrate::{db, objects};
 
 #[derive(Debug, thiserror::Error)]
@@ -13,19 +12,11 @@ pub enum Error {
     #[error(transparent)]
     Objects(#[from] objects::Error),
     #[error(transparent)]
+    Log(#[from] decisions::Error),
+    #[error(transparent)]
     Archive(#[from] archive::Error),
     #[error(transparent)]
     Form(#[from] canonical::Error),
-    #[error("there is no decision {0}")]
-    Unknown(DecisionId),
-    /// Bytes that do not hash to what stands beside them.
-    #[error(
-        "the {part} of decision {decision_id} was altered: it does not hash to what the row says"
-    )]
-    Altered {
-        decision_id: DecisionId,
-        part: &'static str,
-    },
     #[error("{what} is missing or is not what its name says")]
     Evidence { what: String },
 }
@@ -42,8 +33,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Archive(error) => error.code(),
-            Error::Unknown(_) => Code::NotFound,
-            Error::Altered { .. } => Code::ChainBroken,
+            Error::Log(error) => error.code(),
             Error::Evidence { .. } | Error::Form(_) => Code::EvidenceMissing,
             Error::Db(_) | Error::Objects(_) => Code::SubstrateUnavailable,
         }

@@ -12,8 +12,8 @@ use crate::contracts::code::Code;
 use crate::contracts::decision::{DecisionBody, DecisionEvidence, RuleResult};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
-use crate::rtdl::audit::store::{self, StoredDecision};
 use crate::rtdl::audit::{Error, doc};
+use crate::runtime::decisions::{self, StoredDecision};
 use crate::runtime::ground::Ground;
 use crate::substrate::http::{Api, problem};
 
@@ -71,13 +71,12 @@ async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
         .map_err(|cause: crate::domain::digest::ParseError| {
             problem(404, Code::NotFound, cause.to_string())
         })?;
-    let found = store::find(&ground.db, &[id])
-        .await
-        .and_then(|found| view(&found[0]));
+    let found = decisions::find(ground, &[id]).await.map_err(Error::Log);
+    let found = found.and_then(|found| view(&found[0]));
     found.map_err(|error| {
-        let status = match error {
-            Error::Unknown(_) => 404,
-            Error::Db(_) | Error::Objects(_) => 503,
+        let status = match error.code() {
+            Code::NotFound => 404,
+            Code::SubstrateUnavailable => 503,
             _ => 500,
         };
         problem(status, error.code(), error.to_string())
@@ -87,7 +86,7 @@ async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
 /// A stored decision, opened: its halves are verified against their hashes.
 ///
 /// # Errors
-/// [`Error::Altered`].
+/// Those of [`StoredDecision::open`].
 pub fn view(stored: &StoredDecision) -> Result<DecisionView, Error> {
     let (body, evidence) = stored.open()?;
     Ok(DecisionView {

@@ -9,11 +9,11 @@ mod diff;
 mod doc;
 mod error;
 pub mod http;
+mod read;
 mod replay;
-mod store;
 
 pub use chain::{ChainReport, verify};
 pub use diff::FieldDiff;
 pub use error::Error;
+pub use read::{find, list, sample};
 pub use replay::{Compared, ReplayReport, replay};
-pub use store::{StoredDecision, find, list, sample};

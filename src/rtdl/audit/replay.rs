@@ -21,8 +21,8 @@ use crate::engine::{
 };
 use crate::rtdl::audit::Error;
 use crate::rtdl::audit::diff::{FieldDiff, diff};
-use crate::rtdl::audit::store::StoredDecision;
 use crate::runtime::archive::{ArchiveReader, Folder, Scan};
+use crate::runtime::decisions::StoredDecision;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded};
 use crate::substrate::bus::BusRecord;

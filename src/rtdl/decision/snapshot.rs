@@ -16,11 +16,11 @@ use crate::domain::ids::PlatformRunId;
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::features::SnapshotError;
 use crate::rtdl::decision::state::RunState;
+use crate::runtime::decisions;
 use crate::runtime::ground::Ground;
 use crate::substrate::objects::{self, ObjectKey, Put};
-use crate::substrate::{db, tasks};
+use crate::substrate::tasks;
 
-const READ_LINK: &str = include_str!("sql/read_link.sql");
 const LIST_MAX: usize = 1_000;
 
 /// Why a snapshot is not used.
@@ -29,7 +29,7 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Objects(#[from] objects::Error),
     #[error(transparent)]
-    Db(#[from] db::Error),
+    Log(#[from] decisions::Error),
     #[error("its object is gone")]
     Gone,
     #[error("its bytes hash to {found}, its key says {expected}")]
@@ -44,12 +44,6 @@ pub(super) enum Refusal {
     Ahead,
     #[error("its link is not the chain's: it is of another history")]
     OtherHistory,
-}
-
-impl From<db::DriverError> for Refusal {
-    fn from(error: db::DriverError) -> Refusal {
-        Refusal::Db(error.into())
-    }
 }
 
 /// A snapshot as its key tells of it.
@@ -127,10 +121,8 @@ pub(super) async fn open(
     if position.seq > committed.seq || !position.basis.0.iter().all(reached) {
         return Err(Refusal::Ahead);
     }
-    let client = ground.db.get().await?;
-    let statement = client.prepare_cached(READ_LINK).await?;
-    let row = client.query_opt(&statement, &[run, &position.seq]).await?;
-    match row.map(|it| it.get::<_, Digest>(0)) == Some(position.link) {
+    let at = decisions::at(ground, run, &[position.seq]).await?;
+    match at.first().map(|it| it.link) == Some(position.link) {
         true => Ok((position, state)),
         false => Err(Refusal::OtherHistory),
     }
