@@ -29,9 +29,9 @@ mod mismatch;
 mod payments;
 #[path = "../support/postgres.rs"]
 mod postgres;
-mod sends;
 mod processes;
 mod producers;
+mod sends;
 #[path = "../support/servers.rs"]
 mod servers;
 #[path = "../support/shop.rs"]

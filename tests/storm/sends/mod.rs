@@ -21,11 +21,11 @@ use crate::aws_proxy::{AwsProxy, Fault};
 use crate::checks::check;
 use crate::events::Port;
 use crate::home::{DONE, Finished, Home};
-use crate::servers::Servers;
 use crate::sends::audit::{Audit, Found};
 use crate::sends::plan::Plan;
 use crate::sends::producers::{Market, Tally};
 use crate::sends::told::Told;
+use crate::servers::Servers;
 use crate::tcp_proxy::{self, End, TcpProxy, Wire};
 use crate::weather::{Draws, Weather};
 
@@ -254,9 +254,9 @@ pub(crate) fn managed(weather: &Weather) {
     let good = &ground.servers.env;
     start("keys", &["provision"], good).wait().expect(DONE);
     let command = |args: &[&str]| start("job", args, good).wait();
-    let all = start("all", &["--role", "all"], &ground.env());
-    let other = start("other", &["--role", "ig"], &ground.env());
-    let gates = ["all", "other"].map(|it| home.listens_at(it));
+    let mut all = start("all", &["--role", "all"], &ground.env());
+    let mut other = start("other", &["--role", "ig"], &ground.env());
+    let gates = [&mut all, &mut other].map(|it| it.listening());
     let pins = command(&LIVE).expect(DONE).json();
     let key = key(&home);
     ground.begin(weather.seed);
