@@ -15,6 +15,7 @@ mod commands;
 mod corner_shops;
 mod demo;
 #[path = "../support/events.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
 mod events;
 mod handbook;
 #[path = "../support/home.rs"]
