@@ -392,7 +392,7 @@ pub(crate) struct BenchIngest {
     #[arg(long, default_value_t = 120_000, value_name = "N")]
     pub(crate) events: u64,
     /// How long the gate is kept at its peak, and then under ten times as much, in each of three rounds; 0: not
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) overload_seconds: u64,
 }
 

@@ -320,10 +320,12 @@ pub(crate) async fn the_tip_is_the_newest_record(subject: Subject) {
 pub(crate) async fn what_is_put_is_counted(subject: Subject) {
     let bus = subject.bus;
     let counted = |requests, records| assert_eq!(bus.puts(), Puts { requests, records });
+    // A key each: a bus may carry no two records of one key in a request.
+    let keyed = |n_records| (0..n_records).map(|n: u32| record(&format!("k{n}"), n.to_string()));
     counted(0, 0);
-    bus.put_records(OTHER, numbered("k", 3)).await;
+    bus.put_records(OTHER, keyed(3).collect()).await;
     counted(1, 3);
-    bus.put_records(OTHER, numbered("k", 2)).await;
+    bus.put_records(OTHER, keyed(2).collect()).await;
     counted(2, 5);
 }
 

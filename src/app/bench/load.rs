@@ -80,6 +80,8 @@ pub(crate) struct Sent {
     pub(crate) taken: u64,
     /// 429 with a Retry-After.
     pub(crate) refused: u64,
+    /// Taken, and to be asked about again: 202.
+    pub(crate) in_flight: u64,
     /// Any other answer, or none; the first of them in words.
     pub(crate) other: u64,
     pub(crate) first_other: Option<String>,
@@ -199,6 +201,7 @@ struct Shared {
 
 /// Requests so far.
 struct Tally {
+    in_flight: u64,
     other: u64,
     first_other: Option<String>,
     taken_us: Histogram<u64>,
@@ -207,6 +210,7 @@ struct Tally {
 
 enum End {
     Taken,
+    InFlight,
     Refused,
     Other(String),
 }
@@ -220,7 +224,7 @@ async fn connection(shared: Arc<Shared>) {
         };
         let began = Instant::now();
         let end = send(&shared.client, &body).await;
-        let is_taken = matches!(end, End::Taken);
+        let is_taken = matches!(end, End::Taken | End::InFlight);
         shared.note(end, began.elapsed());
         if !is_taken {
             held = Some(body);
@@ -259,6 +263,7 @@ impl Shared {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         match end {
             End::Taken => tally.taken_us.saturating_record(micros),
+            End::InFlight => tally.in_flight += 1,
             End::Refused => tally.refused_us.saturating_record(micros),
             End::Other(what) => {
                 tally.other += 1;
@@ -272,6 +277,7 @@ impl Tally {
     fn new() -> anyhow::Result<Tally> {
         let latencies = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?;
         Ok(Tally {
+            in_flight: 0,
             other: 0,
             first_other: None,
             taken_us: latencies.clone(),
@@ -286,9 +292,10 @@ impl Tally {
         };
         let (taken, refused) = (self.taken_us.len(), self.refused_us.len());
         Sent {
-            requests: taken + refused + self.other,
+            requests: taken + self.in_flight + refused + self.other,
             taken,
             refused,
+            in_flight: self.in_flight,
             other: self.other,
             first_other: self.first_other.clone(),
             taken_ms: latency(&self.taken_us),
@@ -310,6 +317,7 @@ async fn send(client: &Outgoing, body: &Bytes) -> End {
     };
     match answered.await {
         Ok((200, _)) => End::Taken,
+        Ok((202, _)) => End::InFlight,
         Ok((429, true)) => End::Refused,
         Ok((429, false)) => End::Other("429 without Retry-After".to_owned()),
         Ok((status, _)) => End::Other(format!("the gate answered {status}")),

@@ -306,10 +306,11 @@ pub(super) async fn append(
     made: &[Made],
 ) -> Result<(), Error> {
     let now = ig.ground.clock.now();
+    let insert = tx.prepare_cached(INSERT_SEGMENT).await?;
     for it in made {
         let (run, key) = (&it.run, it.key.as_str());
         tx.execute(
-            INSERT_SEGMENT,
+            &insert,
             &[
                 &day,
                 run,

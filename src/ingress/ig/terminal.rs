@@ -63,13 +63,15 @@ async fn write(
     let insert = tx.prepare_cached(INSERT).await?;
     let delete = tx.prepare_cached(DELETE_INFLIGHT).await?;
     let (day, batch_id) = (batch.day, batch.batch_id);
-    let rows = tx
-        .execute(
+    // Polled in this order they travel together, and the second sees what the first did.
+    let (rows, _) = futures::future::try_join(
+        tx.execute(
             &insert,
             &[&day, &batch_id, &gate_id, &epoch, &shards, &numbers, &now],
-        )
-        .await?;
-    tx.execute(&delete, &[&day, &batch_id]).await?;
+        ),
+        tx.execute(&delete, &[&day, &batch_id]),
+    )
+    .await?;
     Ok(rows == 1)
 }
 
