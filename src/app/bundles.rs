@@ -14,7 +14,7 @@ use crate::contracts::code::Code;
 use crate::engine::attributes;
 use crate::engine::bundle::{CompiledBundle, FileNames};
 use crate::runtime::ground::Ground;
-use crate::substrate::objects::{ObjectKey, Put};
+use crate::substrate::objects::{self, ObjectKey, Put};
 
 /// The sources of the bundle in `dir`, or the built-in baseline, with the names of their files.
 ///
@@ -111,19 +111,22 @@ pub(crate) fn undeclared(found: &[String]) -> Result<(), Refusal> {
 /// Puts the bundle under its digest.
 ///
 /// # Errors
-/// Those of the object store; another bundle under this digest is corruption.
+/// [`Refusal`] when the object store does not take it; another bundle under this digest is corruption.
 pub(crate) async fn store(ground: &Ground, bundle: &Bundle) -> anyhow::Result<()> {
+    let away = |error: objects::Error| {
+        let code = error.code();
+        let cause = anyhow::Error::from(error);
+        Refusal::new(code, format!("storing the bundle: {cause:#}"))
+    };
     let key: ObjectKey = format!("mpr/bundles/{}.json", bundle.digest()).parse()?;
     // The name is a label, not part of the identity: the first one stands.
     let body = serde_json::to_vec_pretty(bundle)?;
-    match ground.objects.put_new(&key, body.into()).await? {
+    let put = ground.objects.put_new(&key, body.into()).await;
+    match put.map_err(away)? {
         Put::Created | Put::Same => Ok(()),
         Put::Conflict { .. } => {
-            let stored = ground
-                .objects
-                .get(&key)
-                .await?
-                .context("the bundle vanished")?;
+            let stored = ground.objects.get(&key).await.map_err(away)?;
+            let stored = stored.context("the bundle vanished")?;
             let stored: Bundle = serde_json::from_slice(&stored)?;
             anyhow::ensure!(
                 stored.digest() == bundle.digest(),

@@ -110,10 +110,7 @@ impl<'h> Site<'h> {
             slot.addr.is_none(),
             format!("{name} ended: {said}"),
         );
-        let words = said.lines().find(|line| {
-            let begins = |word| line.starts_with(word);
-            begins("error: ") || begins("refused: ")
-        });
+        let words = said.lines().find(|line| line.starts_with("refused: "));
         let is_told = words.is_some();
         check(
             "who cannot start says why",
