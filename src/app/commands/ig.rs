@@ -17,29 +17,13 @@ use crate::ingress::ig::{self, Quarantined, Requeued};
 
 const LIST_AMBIGUOUS: &str = include_str!("../sql/list_ambiguous.sql");
 
-/// A quarantined event as it is printed.
+/// A quarantined event with what was sent and what became of it since.
 #[derive(Debug, Serialize)]
-struct Row {
-    quarantine_id: Digest,
-    quarantined_at: Time,
-    platform_run_id: String,
-    event_class: String,
-    event_id: String,
-    code: Code,
-    detail: String,
-    object_key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    envelope: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requeued: Option<Vec<Requeued>>,
-}
-
-/// A page of them, as the port answers it too.
-#[derive(Debug, Serialize)]
-struct Page {
-    results: Vec<Row>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+struct Shown {
+    #[serde(flatten)]
+    quarantined: Quarantined,
+    envelope: serde_json::Value,
+    requeued: Vec<Requeued>,
 }
 
 /// A batch that is open.
@@ -118,17 +102,13 @@ async fn list(
     let client = call.ground.db.get().await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = ig::quarantine_list(&client, run, code, after, limit).await?;
-    let page = Page {
-        results: page.results.into_iter().map(|it| row(it, None)).collect(),
-        next: page.next,
-    };
     call.output.result(&page, |page| {
         let cells = page.results.iter().map(|row| {
             let (id, at) = (
                 row.quarantine_id.to_string(),
                 row.quarantined_at.to_string(),
             );
-            let (class, event) = (row.event_class.clone(), row.event_id.clone());
+            let (class, event) = (row.event_class.clone(), row.event_id.to_string());
             vec![
                 id,
                 at,
@@ -153,9 +133,12 @@ async fn list(
 async fn show(call: &Call, id: &str) -> anyhow::Result<u8> {
     let id = quarantine_id(id)?;
     let (quarantined, envelope) = find(call, id).await?;
-    let mut row = row(quarantined, Some(envelope));
-    row.requeued = Some(ig::requeues(&call.ground.db.get().await?, id).await?);
-    call.output.line(serde_json::to_string_pretty(&row)?);
+    let shown = Shown {
+        quarantined,
+        envelope,
+        requeued: ig::requeues(&call.ground.db.get().await?, id).await?,
+    };
+    call.output.line(serde_json::to_string_pretty(&shown)?);
     Ok(DONE)
 }
 
@@ -218,19 +201,4 @@ fn print_open(call: &Call, open: &[Open]) {
         });
         table(&["BATCH", "SINCE", "EVENTS", "CAUSE"], cells, &[2])
     });
-}
-
-fn row(it: Quarantined, envelope: Option<serde_json::Value>) -> Row {
-    Row {
-        quarantine_id: it.quarantine_id,
-        quarantined_at: it.quarantined_at,
-        platform_run_id: it.platform_run_id.to_string(),
-        event_class: it.event_class,
-        event_id: it.event_id.to_string(),
-        code: it.code,
-        detail: it.detail,
-        object_key: it.object_key,
-        envelope,
-        requeued: None,
-    }
 }
