@@ -40,4 +40,6 @@ mod shop;
 mod slice;
 mod slow_clients;
 mod terminal;
+#[path = "../support/tools.rs"]
+mod tools;
 mod wait;

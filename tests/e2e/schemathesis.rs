@@ -4,7 +4,6 @@
 //! `FRAUDPLAT_SCHEMATHESIS_EXAMPLES`: how many requests of each kind at each operation; `just schemathesis 2000`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -12,6 +11,7 @@ use serde_json::json;
 
 use crate::events::{Port, Till, decision_id, till, words};
 use crate::home::{DONE, Home, LONG, until};
+use crate::tools::tool;
 
 /// Where the document says less than holds: a body is answered 200 and each of its events by a verdict, also
 /// one that does not fit; and `timeout_ms` without `wait` is refused.
@@ -34,7 +34,7 @@ fn the_port_keeps_what_its_document_promises() {
     let examples = std::env::var_os("FRAUDPLAT_SCHEMATHESIS_EXAMPLES");
     let examples = examples.unwrap_or_else(|| "25".into());
 
-    let mut command = Command::new(schemathesis());
+    let mut command = Command::new(tool("schemathesis"));
     command.arg("--config-file").arg(&settings).arg("run");
     command.arg(format!("http://{}/openapi.json", port.addr()));
     let key = home.key("local");
@@ -99,15 +99,4 @@ parameters = {{ "query.after" = "{at}" }}
 "#,
         run = till.run,
     )
-}
-
-fn schemathesis() -> PathBuf {
-    let env = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = env("XDG_CACHE_HOME").or_else(|| Some(env("HOME")?.join(".cache")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let installed = cache.map(|it| it.join("fraudplat/tools/bin"));
-    let mut places = std::env::split_paths(&path).chain(installed);
-    places
-        .find_map(|it| Some(it.join("schemathesis")).filter(|it| it.is_file()))
-        .expect("no `schemathesis` on PATH or among the tools: scripts/setup installs it")
 }

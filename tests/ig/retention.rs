@@ -13,8 +13,8 @@ use fraudplat::substrate::db::{self, Client, Day, ToSql};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::aged::{Platform, options};
 use crate::gate::live_run;
-use crate::year::{Platform, options};
 
 /// A platform on which one day is due: the first, with two payments and a refused event.
 async fn due() -> Platform {

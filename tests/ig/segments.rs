@@ -18,9 +18,9 @@ use fraudplat::substrate::db::Day;
 use fraudplat::substrate::fault::{Fault, Operation};
 use serde_json::Value;
 
+use crate::aged::Platform;
 use crate::gate::live_run;
 use crate::retention::{change, pass};
-use crate::year::Platform;
 
 /// A platform on whose first days a run had so many payments each.
 async fn decided(payments: &[i64]) -> (Platform, Pins) {
@@ -249,7 +249,7 @@ async fn a_day_of_decisions_stays_until_its_segments_are_whole() {
     let maintain = async || {
         let stop = tokio_util::sync::CancellationToken::new();
         let (options, asked) = (
-            crate::year::options(),
+            crate::aged::options(),
             fraudplat::maintenance::Asked::default(),
         );
         let identity = &platform.identity;

@@ -22,6 +22,7 @@ mod kinesis_server;
 mod managed;
 mod objects;
 mod objects_s3;
+mod objects_s3_wires;
 mod objects_suite;
 mod private_postgres;
 #[path = "../support/s3_server.rs"]
@@ -30,3 +31,5 @@ mod s3_server;
 mod support;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
+#[path = "../support/tools.rs"]
+mod tools;

@@ -22,6 +22,8 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::OnceCell;
 
+use crate::tools::tool;
+
 const KEY_ID: &str = "test";
 const SECRET: &str = "a secret of nobody";
 
@@ -221,7 +223,7 @@ fn start_seaweed() -> (SocketAddr, Child) {
     let child = Command::new("/bin/sh")
         .args(["-c", SEAWEED_WATCHDOG, "fraudplat-test-weed"])
         .arg(&dir)
-        .arg(weed())
+        .arg(tool("weed"))
         .arg("mini")
         .arg(format!("-dir={}", dir.display()))
         .arg(format!("-filer.localSocket={}/filer.sock", dir.display()))
@@ -281,16 +283,4 @@ fn wait_until_it_answers(address: SocketAddr, dir: &std::path::Path) {
     });
     let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
     assert!(told.recv().unwrap(), "SeaweedFS did not start:\n{}", log());
-}
-
-/// On PATH, or where `scripts/setup` puts tools.
-fn weed() -> PathBuf {
-    let env = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = env("XDG_CACHE_HOME").or_else(|| Some(env("HOME")?.join(".cache")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let installed = cache.map(|it| it.join("fraudplat/tools/bin"));
-    let mut places = std::env::split_paths(&path).chain(installed);
-    places
-        .find_map(|it| Some(it.join("weed")).filter(|it| it.is_file()))
-        .expect("no `weed` (SeaweedFS) on PATH or among the tools: scripts/setup installs it")
 }
