@@ -273,8 +273,13 @@ async fn the_pool_recovers_when_the_server_was_away() {
     }
 }
 
+/// Where only the wire may fail a request, however slow the disk of the machine.
+const PATIENT_MS: u64 = 15_000;
+/// Where the limit itself is what is tested.
+const SHORT_MS: u64 = 1_000;
+
 /// A pool through a wire of the test's, on a table of its own.
-async fn through(name: &str, mode: &str) -> (TcpProxy, Db, Db) {
+async fn through(name: &str, mode: &str, limit_ms: u64) -> (TcpProxy, Db, Db) {
     let server = server().await;
     let direct = server.options(name);
     let client = owner(&direct).await;
@@ -286,16 +291,16 @@ async fn through(name: &str, mode: &str) -> (TcpProxy, Db, Db) {
     let endpoint = options.app_endpoint().unwrap();
     (
         proxy,
-        pool(&endpoint),
+        pool(&endpoint, limit_ms),
         managed::open(&direct, "direct").await.unwrap(),
     )
 }
 
-fn pool(endpoint: &Endpoint) -> Db {
+fn pool(endpoint: &Endpoint, limit_ms: u64) -> Db {
     let options = PoolOptions {
         connections_max: 2,
-        connect_ms_max: 1_000,
-        statement_ms_max: 1_000,
+        connect_ms_max: limit_ms,
+        statement_ms_max: limit_ms,
         ..PoolOptions::default()
     };
     Db::open(endpoint, &options).unwrap()
@@ -320,7 +325,7 @@ async fn is_noted(db: &Db, n: i64) -> bool {
 async fn a_commit_through_cuts_is_known_or_said_to_be_unknown() {
     let name = database(&fresh_options(server().await).await);
     for mode in ["disable", "verify-full"] {
-        let (proxy, db, direct) = through(&name, mode).await;
+        let (proxy, db, direct) = through(&name, mode, PATIENT_MS).await;
         let base = if mode == "disable" { 0 } else { 100_000 };
         note(&db, base).await.unwrap();
         let (up, down) = proxy.passed();
@@ -340,7 +345,7 @@ async fn a_commit_through_cuts_is_known_or_said_to_be_unknown() {
             };
             let case = format!("{mode} up {is_up} at {at} of {up}/{down} {end:?}");
             let n = base + 1 + i64::try_from(n).unwrap();
-            let (proxy, db, _) = through(&name, mode).await;
+            let (proxy, db, _) = through(&name, mode, PATIENT_MS).await;
             proxy.script([wire]);
             match note(&db, n).await {
                 Ok(()) => {
@@ -376,7 +381,7 @@ async fn a_commit_through_cuts_is_known_or_said_to_be_unknown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_was_cut_is_unknown_and_there() {
     let name = database(&fresh_options(server().await).await);
-    let (proxy, db, direct) = through(&name, "disable").await;
+    let (proxy, db, direct) = through(&name, "disable", SHORT_MS).await;
     for (n, end) in [End::Cut, End::Reset, End::Silent].into_iter().enumerate() {
         let n = i64::try_from(n).unwrap();
         proxy.arm(b"C\0\0\0\x0bCOMMIT\0", end);
@@ -393,7 +398,7 @@ async fn a_commit_whose_answer_was_cut_is_unknown_and_there() {
 async fn a_silent_wire_ends_by_the_limit() {
     let name = database(&fresh_options(server().await).await);
     for (mode, base) in [("disable", 0), ("verify-full", 10)] {
-        let (proxy, db, direct) = through(&name, mode).await;
+        let (proxy, db, direct) = through(&name, mode, SHORT_MS).await;
         // While connecting.
         proxy.script([Wire::down(At::Bytes(0), End::Silent)]);
         let began = Instant::now();
@@ -418,7 +423,7 @@ async fn a_silent_wire_ends_by_the_limit() {
         // Two dead connections failed two requests.
         assert!(!is_noted(&direct, base + 2).await);
         note(&db, base + 3).await.unwrap();
-        let (proxy, cut_short, _) = through(&name, mode).await;
+        let (proxy, cut_short, _) = through(&name, mode, SHORT_MS).await;
         proxy.script([Wire::down(At::Bytes(1_000_000), End::Silent)]);
         let client = cut_short.get().await.unwrap();
         let many = "SELECT repeat('x', 1000) FROM generate_series(1, 5000)";
