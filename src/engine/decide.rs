@@ -14,16 +14,26 @@ use crate::engine::policy::Inputs;
 /// diff, not corruption.
 pub const ENGINE_REV: i64 = 1;
 
-/// Decides. `features` are of the bundle's feature set; the posture is recorded, and what it
-/// switches off was left out of the arguments by the caller.
+/// What one decision is a function of, beside its bundle.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'g> {
+    pub event: &'g EventRecord,
+    pub frame: &'g JoinFrame,
+    /// Of the bundle's feature set.
+    pub features: &'g FeatureVector,
+    /// Recorded; what it switches off was left out of the rest by the caller.
+    pub posture: Posture,
+}
+
+/// Decides.
 #[must_use]
-pub fn decide(
-    bundle: &CompiledBundle,
-    event: &EventRecord,
-    frame: &JoinFrame,
-    features: &FeatureVector,
-    posture: Posture,
-) -> DecisionBody {
+pub fn decide(bundle: &CompiledBundle, given: &Given<'_>) -> DecisionBody {
+    let Given {
+        event,
+        frame,
+        features,
+        posture,
+    } = *given;
     assert_eq!(
         features.values.len(),
         bundle.feature_set.features().count(),

@@ -19,7 +19,7 @@ pub(crate) mod yaml;
 mod tests;
 
 pub use bundle::CompiledBundle;
-pub use decide::{ENGINE_REV, decide};
+pub use decide::{ENGINE_REV, Given, decide};
 pub use diagnostic::Diagnostic;
 pub use event::{EventRecord, LabelRecord};
 pub use features::{FeatureSet, FeatureState, FeatureVector};

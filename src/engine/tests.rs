@@ -14,8 +14,8 @@ use crate::domain::vocabulary::{ArrivalKind, Outcome, Posture};
 use crate::engine::bundle::FileNames;
 use crate::engine::policy::{Inputs, Policy};
 use crate::engine::{
-    CompiledBundle, EventRecord, FeatureSet, FeatureState, FramePart, JoinFrame, LabelRecord,
-    decide,
+    CompiledBundle, EventRecord, FeatureSet, FeatureState, FramePart, Given, JoinFrame,
+    LabelRecord, decide,
 };
 
 fn event(id: &str, ts: &str, amount_minor: i64) -> EventRecord {
@@ -427,7 +427,13 @@ fn decided(frame: &JoinFrame, amount_minor: i64) -> DecisionBody {
     let mut state = FeatureState::new(Arc::clone(&bundle.feature_set));
     state.apply_event(&event).unwrap();
     let features = state.compute(&event);
-    decide(&bundle, &event, frame, &features, Posture::Normal)
+    let given = Given {
+        event: &event,
+        frame,
+        features: &features,
+        posture: Posture::Normal,
+    };
+    decide(&bundle, &given)
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::FileNames;
 use crate::engine::{
-    CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, JoinFrame, decide,
+    CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, Given, JoinFrame, decide,
 };
 use crate::rtdl::audit::Error;
 use crate::rtdl::audit::diff::{FieldDiff, diff};
@@ -78,7 +78,13 @@ pub async fn replay(
         let event = past.up_to(bundle, body, evidence).await?;
         let features = past.features(bundle).compute(&event);
         let frame = frame(evidence, &context)?;
-        let recomputed = decide(bundle, &event, &frame, &features, evidence.posture);
+        let given = Given {
+            event: &event,
+            frame: &frame,
+            features: &features,
+            posture: evidence.posture,
+        };
+        let recomputed = decide(bundle, &given);
         if canonical::to_bytes(&recomputed)? != stored.body {
             report
                 .mismatches

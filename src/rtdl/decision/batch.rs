@@ -13,7 +13,7 @@ use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{Outcome, Posture};
 use crate::engine::bundle::CompiledBundle;
-use crate::engine::decide::{ENGINE_REV, decide};
+use crate::engine::decide::{ENGINE_REV, Given, decide};
 use crate::engine::event::EventRecord;
 use crate::planted;
 use crate::rtdl::decision::Error;
@@ -74,13 +74,13 @@ impl Deciding<'_> {
         );
         let features = state.features.compute(&pending.event);
         let posture = Posture::Normal;
-        let body = decide(
-            self.bundle,
-            &pending.event,
-            &found.frame,
-            &features,
+        let given = Given {
+            event: &pending.event,
+            frame: &found.frame,
+            features: &features,
             posture,
-        );
+        };
+        let body = decide(self.bundle, &given);
         position.advance(
             self.shard,
             Position::After(pending.origin_offset.sequence_number.clone()),
