@@ -2,6 +2,7 @@
 
 use fraudplat::contracts::groups;
 use fraudplat::contracts::run_position::RunPosition;
+use fraudplat::domain::ids::PlatformRunId;
 use fraudplat::domain::time::Time;
 use fraudplat::runtime::lease::{self, LeaseRow};
 use fraudplat::substrate::clock::{Clock as _, SystemClock};
@@ -13,6 +14,7 @@ use tokio::runtime::Runtime;
 use crate::servers::Servers;
 
 const OPEN_BATCHES: &str = "SELECT count(*) FROM runtime.inflight";
+const DEGRADED: &str = "SELECT count(*) FROM dla.decision WHERE platform_run_id = $1 AND degraded";
 const AMBIGUOUS: &str = "SELECT count(*) FROM ig.batch_ambiguous";
 
 pub(crate) struct Ledger {
@@ -61,6 +63,12 @@ impl Ledger {
     /// How often the bus did not say what became of a put.
     pub(crate) fn ambiguous(&self) -> Option<i64> {
         self.count(AMBIGUOUS)
+    }
+
+    /// Decisions of a run that were made on less than the whole frame.
+    pub(crate) fn degraded(&self, run: &str) -> Option<i64> {
+        let run: PlatformRunId = run.parse().ok()?;
+        self.ask(async |client| Some(client.query_one(DEGRADED, &[&run]).await.ok()?.get(0)))
     }
 
     fn count(&self, statement: &str) -> Option<i64> {

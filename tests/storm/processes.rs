@@ -21,8 +21,8 @@ use crate::weather::{Draws, Weather};
 
 /// Small, so that memory comes back from snapshots that are older than what is decided.
 const SNAPSHOT_DECISIONS: &str = "300";
-/// Replayed at most.
-const REPLAYED: u64 = 2_000;
+/// Of these a sample is replayed; the whole run by its range.
+const SAMPLED: u64 = 100;
 /// Beside so many kills somebody sleeps for longer than a lease, too.
 const KILLS_PER_PAUSE: u64 = 5;
 const LEASE: Duration = Duration::from_millis(LEASE_MS as u64);
@@ -202,7 +202,8 @@ impl Field<'_> {
     /// Lets the stream flow and strikes, until everything is decided.
     fn live(&mut self) {
         let shop = self.shop;
-        let lanes = producers::lanes(events(shop, &shop.read()));
+        let mut draws = Draws::new(self.weather.seed.wrapping_add(99));
+        let lanes = producers::lanes(events(shop, &shop.read()), &mut draws);
         self.site.until_well();
         self.weather.say("every process listens");
         let (stream, seed, key) = (self.stream, self.weather.seed, self.key.clone());
@@ -414,8 +415,8 @@ impl Field<'_> {
             (is_balanced || begun.elapsed() > LEASE * 6).then_some(())
         });
         self.weather.say("reconciled");
-        let sample = shop.payments.min(REPLAYED).to_string();
-        shop::check_whole(home, shop, &sample);
+        shop::check_whole(home, shop, &shop.payments.min(SAMPLED).to_string());
+        self.check_history();
         let open = home.json(&["ig", "ambiguous", "list"]);
         check(
             "nothing is left ambiguous",
@@ -439,6 +440,24 @@ impl Field<'_> {
                 format!("{lease:?}"),
             );
         }
+    }
+
+    /// The whole run is recomputed from the archive, what was decided without context included.
+    fn check_history(&self) {
+        let (home, shop) = (self.home, self.shop);
+        let degraded = self.ledger.degraded(&shop.run).unwrap();
+        check("withheld context degrades", degraded > 0, degraded);
+        let last = shop.payments.to_string();
+        let range = [
+            "replay", "range", "--run", &shop.run, "--from", "1", "--to", &last,
+        ];
+        let replayed = home.json(&range);
+        let is_equal = replayed["compared"] == shop.payments && replayed["mismatched"] == 0;
+        check("the range replays to the same bytes", is_equal, &replayed);
+        self.weather.say(&format!(
+            "{} of {} recomputed, {degraded} of them degraded, 0 differ",
+            replayed["compared"], shop.payments
+        ));
     }
 }
 

@@ -19,6 +19,12 @@ const EVENTS_PER_PAYMENT: usize = 4;
 const PAYMENTS_PER_REQUEST_MAX: u64 = 10;
 /// One request of so many is sent to both gates.
 const TWICE_EVERY: u64 = 8;
+/// One payment of so many comes late: after so many of its lane's that are younger.
+const LATE_EVERY: u64 = 40;
+const LATE_BY_MAX: u64 = 30;
+/// In the middle of a lane one of so many payments has its context withheld to the end: it is
+/// decided without.
+const WITHHELD_SHARE: usize = 50;
 /// A gate that is silent for longer is left for the other: less than a lease.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
 
@@ -74,8 +80,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// The payments of each lane: a customer's are in one, in order.
-pub(crate) fn lanes(events: Vec<Value>) -> Vec<Vec<Value>> {
+/// The payments of each lane: a customer's are in one, in order but for those that come late.
+pub(crate) fn lanes(events: Vec<Value>, draws: &mut Draws) -> Vec<Vec<Value>> {
     let mut lanes = vec![Vec::new(); usize::try_from(LANES).unwrap()];
     for payment in events.chunks(EVENTS_PER_PAYMENT) {
         let customer = payment
@@ -86,7 +92,41 @@ pub(crate) fn lanes(events: Vec<Value>) -> Vec<Vec<Value>> {
         let lane = usize::try_from(hasher.finish() % LANES).unwrap();
         lanes[lane].extend(payment.iter().cloned());
     }
-    lanes
+    lanes.iter().map(|lane| delayed(lane, draws)).collect()
+}
+
+/// The lane with some of its payments moved back.
+fn delayed(lane: &[Value], draws: &mut Draws) -> Vec<Value> {
+    let payments = lane.chunks(EVENTS_PER_PAYMENT).enumerate();
+    let mut placed: Vec<(u64, &[Value])> = payments
+        .map(|(nth, payment)| {
+            let late = match draws.below(LATE_EVERY) {
+                0 => 1 + draws.below(LATE_BY_MAX),
+                _ => 0,
+            };
+            (nth as u64 + late, payment)
+        })
+        .collect();
+    placed.sort_by_key(|it| it.0);
+    placed.iter().flat_map(|it| it.1.iter().cloned()).collect()
+}
+
+/// What a lane sends in order, and the context that it sends only then.
+fn withhold(lane: &[Value]) -> (Vec<Vec<Value>>, Vec<Vec<Value>>) {
+    let n = lane.len() / EVENTS_PER_PAYMENT;
+    let episode = n / 2..n / 2 + (n / WITHHELD_SHARE).max(1);
+    let (mut now, mut later) = (Vec::new(), Vec::new());
+    for (nth, payment) in lane.chunks(EVENTS_PER_PAYMENT).enumerate() {
+        if episode.contains(&nth) {
+            let is_traffic = |it: &&Value| it["event_class"] == "traffic";
+            let (traffic, context) = payment.iter().partition::<Vec<&Value>, _>(is_traffic);
+            now.push(traffic.into_iter().cloned().collect());
+            later.push(context.into_iter().cloned().collect());
+        } else {
+            now.push(payment.to_vec());
+        }
+    }
+    (now, later)
 }
 
 /// One producer with a request in flight.
@@ -102,37 +142,48 @@ impl Producer<'_> {
     pub(crate) fn produce(mut self, events: &[Value]) {
         let _over = self.stream.guard();
         let mut ports = [None, None];
-        let mut rest = events;
+        let (now, later) = withhold(events);
+        let mut rest = now.as_slice();
         while !rest.is_empty() {
             let payments = 1 + self.draws.below(PAYMENTS_PER_REQUEST_MAX);
-            let n_events = usize::try_from(payments).unwrap() * EVENTS_PER_PAYMENT;
-            let (request, behind) = rest.split_at(n_events.min(rest.len()));
+            let n = usize::try_from(payments).unwrap().min(rest.len());
+            let (payments, behind) = rest.split_at(n);
             rest = behind;
-            let payments = (request.len() / EVENTS_PER_PAYMENT) as u64;
-            if !self.take(payments) {
+            if !self.take(n as u64) || !self.send(&payments.concat(), &mut ports) {
                 return;
             }
-            let gate = usize::try_from(self.draws.below(2)).unwrap();
-            let Some(first) = self.deliver(request, gate, &mut ports) else {
-                return;
-            };
-            if self.draws.below(TWICE_EVERY) == 0 {
-                let Some(again) = self.deliver(request, 1 - gate, &mut ports) else {
-                    return;
-                };
-                self.stream.repeats.fetch_add(1, Ordering::SeqCst);
-                for (first, again) in first.iter().zip(&again) {
-                    let is_known = again["result"] == "DUPLICATE" && place(first) == place(again);
-                    let detail = format!("{first} and then {again}");
-                    check(
-                        "a repeat is a duplicate of the first receipt",
-                        is_known,
-                        detail,
-                    );
-                }
-            }
-            self.stream.admitted.fetch_add(payments, Ordering::SeqCst);
+            self.stream.admitted.fetch_add(n as u64, Ordering::SeqCst);
         }
+        for payments in later.chunks(10) {
+            if !self.send(&payments.concat(), &mut ports) {
+                return;
+            }
+        }
+    }
+
+    /// Sends one request until its verdicts are final, now and then to both gates; false when the
+    /// storm is over.
+    fn send(&mut self, request: &[Value], ports: &mut [Option<Port>; 2]) -> bool {
+        let gate = usize::try_from(self.draws.below(2)).unwrap();
+        let Some(first) = self.deliver(request, gate, ports) else {
+            return false;
+        };
+        if self.draws.below(TWICE_EVERY) == 0 {
+            let Some(again) = self.deliver(request, 1 - gate, ports) else {
+                return false;
+            };
+            self.stream.repeats.fetch_add(1, Ordering::SeqCst);
+            for (first, again) in first.iter().zip(&again) {
+                let is_known = again["result"] == "DUPLICATE" && place(first) == place(again);
+                let detail = format!("{first} and then {again}");
+                check(
+                    "a repeat is a duplicate of the first receipt",
+                    is_known,
+                    detail,
+                );
+            }
+        }
+        true
     }
 
     /// Waits until so much may be sent; false when the storm is over.
