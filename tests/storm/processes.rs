@@ -21,6 +21,8 @@ use crate::weather::{Draws, Weather};
 
 /// Small, so that memory comes back from snapshots that are older than what is decided.
 const SNAPSHOT_DECISIONS: &str = "300";
+/// Slower than this it does not come on: about a tenth of what it does.
+const PAYMENTS_PER_LONG: u64 = 20_000;
 /// Of these a sample is replayed; the whole run by its range.
 const SAMPLED: u64 = 100;
 /// Beside so many kills somebody sleeps for longer than a lease, too.
@@ -261,11 +263,16 @@ impl Field<'_> {
         }
     }
 
+    /// How long the whole stream may take at most.
+    fn patience(&self) -> Duration {
+        LONG * (1 + u32::try_from(self.shop.payments / PAYMENTS_PER_LONG).unwrap())
+    }
+
     /// Tends the site until the moment has come; returns how many payments are decided, as far as
     /// the database tells, or nothing if the producers have failed.
     fn until_moment(&mut self, moment: Moment) -> Option<u64> {
         let begun = Instant::now();
-        until("the moment", LONG, || {
+        until("the moment", self.patience(), || {
             self.site.tend();
             if self.stream.is_over() {
                 return Some(None);
@@ -406,7 +413,7 @@ impl Field<'_> {
         self.tell_of_takeovers();
         // What the dead owed in receipts others write when a lease is over.
         let begun = Instant::now();
-        until("a reconciliation", LONG, || {
+        until("a reconciliation", self.patience(), || {
             self.site.tend();
             self.flush();
             let reconciled = home.run(&["--json", "reconcile", "run", "--run", &shop.run]);

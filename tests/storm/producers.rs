@@ -189,7 +189,7 @@ impl Producer<'_> {
     /// Waits until so much may be sent; false when the storm is over.
     fn take(&self, payments: u64) -> bool {
         let stream = self.stream;
-        until("the next piece of the stream", LONG * 2, || {
+        until("the next piece of the stream", LONG * 10, || {
             if stream.is_over() {
                 return Some(false);
             }
