@@ -61,17 +61,8 @@ pub(crate) fn check_whole(home: &Home, shop: &Shop, sample: &str) {
 /// The same of any run.
 #[track_caller]
 pub(crate) fn check_run(home: &Home, run: &str, payments: u64, sample: &str) {
-    let shown = home.json(&["run", "show", run]);
-    let decided = &shown["decisions_count"];
-    check(
-        "every payment has one decision",
-        *decided == payments,
-        &shown,
-    );
     check_balanced(home, run);
-    let chain = home.run(&["--json", "dla", "verify", "--run", run]).json();
-    let is_whole = chain["verified"] == payments && chain["broken"].is_null();
-    check("the chain is whole", is_whole, &chain);
+    check_decided(home, run, payments);
     let args = [
         "--json", "replay", "decision", "--run", run, "--sample", sample,
     ];
@@ -79,6 +70,33 @@ pub(crate) fn check_run(home: &Home, run: &str, payments: u64, sample: &str) {
     let wanted = payments.min(sample.parse().unwrap());
     let is_equal = replayed["compared"] == wanted && replayed["mismatched"] == 0;
     check("replay finds no difference", is_equal, &replayed);
+}
+
+/// Every payment has one decision, and the chain is whole.
+#[track_caller]
+pub(crate) fn check_decided(home: &Home, run: &str, payments: u64) {
+    let shown = home.json(&["run", "show", run]);
+    let decided = &shown["decisions_count"];
+    check(
+        "every payment has one decision",
+        *decided == payments,
+        &shown,
+    );
+    let chain = home.run(&["--json", "dla", "verify", "--run", run]).json();
+    let is_whole = chain["verified"] == payments && chain["broken"].is_null();
+    check("the chain is whole", is_whole, &chain);
+}
+
+/// Every decision of a run is recomputed from the archive to the same bytes.
+#[track_caller]
+pub(crate) fn check_history(home: &Home, run: &str, payments: u64) {
+    let last = payments.to_string();
+    let range = [
+        "replay", "range", "--run", run, "--from", "1", "--to", &last,
+    ];
+    let replayed = home.json(&range);
+    let is_equal = replayed["compared"] == payments && replayed["mismatched"] == 0;
+    check("the range replays to the same bytes", is_equal, &replayed);
 }
 
 /// Reconciliation finds every check in balance.
