@@ -277,6 +277,8 @@ async fn the_pool_recovers_when_the_server_was_away() {
 const PATIENT_MS: u64 = 15_000;
 /// Where the limit itself is what is tested.
 const SHORT_MS: u64 = 1_000;
+/// Long after the limit, on any machine, and long before the kernel gives a wire up.
+const TOLD_WITHIN: Duration = Duration::from_secs(25);
 
 /// A pool through a wire of the test's, on a table of its own.
 async fn through(name: &str, mode: &str, limit_ms: u64) -> (TcpProxy, Db, Db) {
@@ -404,11 +406,7 @@ async fn a_silent_wire_ends_by_the_limit() {
         let began = Instant::now();
         let error = note(&db, base + 1).await.unwrap_err();
         assert!(error.is_retryable(), "{error:?}");
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "{:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < TOLD_WITHIN, "{:?}", began.elapsed());
         // Between two requests, and in the middle of an answer.
         let held = [db.get().await.unwrap(), db.get().await.unwrap()];
         drop(held);
@@ -418,7 +416,7 @@ async fn a_silent_wire_ends_by_the_limit() {
             let error = note(&db, base + 2).await.unwrap_err();
             assert!(error.outcome_unknown(), "{error:?}");
             let took = began.elapsed();
-            assert!(took < Duration::from_secs(8), "{mode}: {took:?}");
+            assert!(took < TOLD_WITHIN, "{mode}: {took:?}");
         }
         // Two dead connections failed two requests.
         assert!(!is_noted(&direct, base + 2).await);
@@ -430,11 +428,7 @@ async fn a_silent_wire_ends_by_the_limit() {
         let began = Instant::now();
         let error = Error::from(client.query(many, &[]).await.unwrap_err());
         assert!(error.outcome_unknown(), "{error:?}");
-        assert!(
-            began.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < TOLD_WITHIN, "{:?}", began.elapsed());
         // A long statement is none of this: the server's own limit ends it, and says so.
         let client = db.get().await.unwrap();
         let slow = client.batch_execute("SELECT pg_sleep(30)").await;
