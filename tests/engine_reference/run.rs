@@ -33,6 +33,19 @@ features:
   - {name: points_sum, entity: [customer_id], agg: sum, value: event.attributes.points, window: 10s}
   - {name: points_mean, entity: [customer_id], agg: mean, value: event.attributes.points, window: 10s}
   - {name: points_kinds, entity: [customer_id], agg: distinct, value: event.attributes.points, window: 10s}
+  - {name: stddev_10, entity: [customer_id], agg: stddev, value: event.amount_minor, window: 10s}
+  - {name: stddev_before, entity: [customer_id], agg: stddev, value: event.attributes.points, window: 20s, include_current: false, empty: -1}
+  - {name: first_10, entity: [customer_id], agg: first, value: event.attributes.points, window: 10s}
+  - {name: last_10, entity: [customer_id], agg: last, value: event.attributes.points, window: 10s, empty: 99}
+  - {name: last_before, entity: [customer_id], agg: last, value: event.amount_minor, window: 30s, include_current: false}
+  - {name: last_terminal, entity: [customer_id], agg: last, value: event.terminal_id, window: 20s, include_current: false, empty: none}
+  - {name: first_terminal, entity: [customer_id], agg: first, value: event.terminal_id, window: 20s, delay: 2s}
+  - {name: since_last, entity: [customer_id], agg: time_since_last, window: 30s, include_current: false}
+  - {name: since_last_large, entity: [customer_id], agg: time_since_last, window: 30s, delay: 1s, filter: "event.amount_minor >= 50", empty: -1}
+  - {name: since_first, entity: [terminal_id, customer_id], agg: time_since_first, window: 40s}
+  - {name: decayed_count, entity: [customer_id], agg: decayed_count, window: 20s, half_life: 3s}
+  - {name: decayed_points, entity: [customer_id], agg: decayed_sum, value: event.attributes.points, window: 30s, half_life: 7s, delay: 2s}
+  - {name: decayed_before, entity: [terminal_id], agg: decayed_sum, value: event.amount_minor, window: 64s, half_life: 1s, include_current: false, empty: -1}
 "#;
 
 /// What was done, over all cases.

@@ -12,6 +12,8 @@
 mod compile;
 mod ids;
 mod labels;
+mod read;
+mod running;
 mod series;
 mod state;
 mod texts;
@@ -51,15 +53,34 @@ pub(crate) enum How {
     Expr(Program),
 }
 
-/// What is read off a window; the number is that of the accumulator within its window.
+/// What is read off a window; a number is that of the accumulator within its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     Count,
     Sum(usize),
     Mean(usize),
+    Stddev {
+        sum: usize,
+        squares: usize,
+    },
     Min(usize),
     Max(usize),
     Distinct(usize),
+    /// `is_text`: the column holds numbers of texts.
+    First {
+        column: usize,
+        is_text: bool,
+    },
+    Last {
+        column: usize,
+        is_text: bool,
+    },
+    TimeSinceFirst,
+    TimeSinceLast,
+    Decayed {
+        at: usize,
+        half_life: i64,
+    },
     FraudShare(usize),
 }
 
@@ -99,7 +120,13 @@ pub(crate) struct Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accumulator {
     Sum(usize),
+    Squares(usize),
     Counted(usize),
+    /// Without a column each record counts as one.
+    Decayed {
+        column: Option<usize>,
+        half_life: i64,
+    },
     Fraud,
 }
 

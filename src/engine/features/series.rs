@@ -5,10 +5,10 @@
 //! All access to records goes through this type; a later form may keep them on disk.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use crate::engine::features::ids::{EventIds, EventRef};
 use crate::engine::features::labels::Labels;
+use crate::engine::features::running::Running;
 use crate::engine::features::{Accumulator, Group, Window};
 use crate::planted;
 
@@ -54,13 +54,6 @@ struct Cursor {
     hi: u32,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) enum Running {
-    Sum { sum: i128, n: u32 },
-    Counted(BTreeMap<i64, u32>),
-    Fraud(u32),
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Change {
     observed: i64,
@@ -71,11 +64,7 @@ struct Change {
 impl Series {
     pub(crate) fn new(group: &Group) -> Series {
         let windows = group.windows.iter();
-        let running = windows.flat_map(|it| &it.accumulators).map(|it| match it {
-            Accumulator::Sum(_) => Running::Sum { sum: 0, n: 0 },
-            Accumulator::Counted(_) => Running::Counted(BTreeMap::new()),
-            Accumulator::Fraud => Running::Fraud(0),
-        });
+        let running = windows.flat_map(|it| &it.accumulators).map(Running::new);
         Series {
             words: Vec::new(),
             cursors: vec![Cursor::default(); group.windows.len()].into(),
@@ -184,9 +173,21 @@ impl Series {
                     let is_fraud = self.words[nth * Series::stride(group) + 1] & FRAUD != 0;
                     self.running[running].count_fraud(u32::from(is_fraud), enters);
                 }
-                Accumulator::Sum(column) | Accumulator::Counted(column) => {
+                Accumulator::Sum(column)
+                | Accumulator::Squares(column)
+                | Accumulator::Counted(column) => {
                     if let Some(value) = self.column(group, nth, *column) {
                         self.running[running].take(value, enters);
+                    }
+                }
+                Accumulator::Decayed { column, half_life } => {
+                    let value = match column {
+                        Some(column) => self.column(group, nth, *column),
+                        None => Some(1),
+                    };
+                    if let Some(value) = value {
+                        let ts = self.ts(group, nth);
+                        self.running[running].take_decaying(value, ts, *half_life, enters);
                     }
                 }
             }
@@ -358,6 +359,25 @@ impl Series {
         self.changes.retain(|it| it.ts > cutoff);
     }
 
+    /// When the first and the last record of the window were, by `(t, event_id)`.
+    pub(crate) fn ends(&self, group: &Group, window: usize) -> Option<(i64, i64)> {
+        let Cursor { lo, hi } = self.cursors[window];
+        (lo < hi).then(|| (self.ts(group, lo as usize), self.ts(group, hi as usize - 1)))
+    }
+
+    /// The value of the earliest record of the window that has one.
+    pub(crate) fn first(&self, group: &Group, window: usize, column: usize) -> Option<i64> {
+        let Cursor { lo, hi } = self.cursors[window];
+        (lo..hi).find_map(|it| self.column(group, it as usize, column))
+    }
+
+    /// The value of the latest record of the window that has one.
+    pub(crate) fn last(&self, group: &Group, window: usize, column: usize) -> Option<i64> {
+        let Cursor { lo, hi } = self.cursors[window];
+        let mut backwards = (lo..hi).rev();
+        backwards.find_map(|it| self.column(group, it as usize, column))
+    }
+
     /// Records in the window.
     pub(crate) fn count(&self, window: usize) -> u32 {
         self.cursors[window].hi - self.cursors[window].lo
@@ -368,49 +388,12 @@ impl Series {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let counted = self.running.iter().map(|it| match it {
-            Running::Counted(values) => values.len() * 24,
-            _ => 0,
-        });
+        let held_apart = self.running.iter().map(Running::bytes);
         size_of::<Series>()
             + self.words.capacity() * size_of::<i64>()
             + self.cursors.len() * size_of::<Cursor>()
             + self.running.len() * size_of::<Running>()
             + self.changes.capacity() * size_of::<Change>()
-            + counted.sum::<usize>()
-    }
-}
-
-impl Running {
-    fn take(&mut self, value: i64, enters: bool) {
-        match self {
-            Running::Sum { sum, n } if enters => {
-                *sum += i128::from(value);
-                *n += 1;
-            }
-            Running::Sum { sum, n } => {
-                *sum -= i128::from(value);
-                *n -= 1;
-            }
-            Running::Counted(values) if enters => *values.entry(value).or_default() += 1,
-            Running::Counted(values) => {
-                let count = values
-                    .get_mut(&value)
-                    .expect("what leaves a window was in it");
-                *count -= 1;
-                if *count == 0 {
-                    values.remove(&value);
-                }
-            }
-            Running::Fraud(_) => {}
-        }
-    }
-
-    fn count_fraud(&mut self, by: u32, enters: bool) {
-        match self {
-            Running::Fraud(count) if enters => *count += by,
-            Running::Fraud(count) => *count -= by,
-            Running::Sum { .. } | Running::Counted(_) => {}
-        }
+            + held_apart.sum::<usize>()
     }
 }
