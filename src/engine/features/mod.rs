@@ -16,6 +16,8 @@ mod read;
 mod running;
 mod series;
 mod state;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use std::collections::BTreeMap;
