@@ -10,7 +10,7 @@ use crate::engine::expr::{Features, Names, Program, compile_scalar};
 use crate::engine::features::compile::parts::value_type;
 use crate::engine::features::compile::share::{Asked, number};
 use crate::engine::features::series::COLUMNS_MAX;
-use crate::engine::features::{Feature, FeatureSet, Group, How};
+use crate::engine::features::{BLOCK_ENTRIES, Feature, FeatureSet, Group, How};
 use crate::engine::yaml::{self, Items, Node};
 
 /// More than any decision needs; a bound for memory per key.
@@ -257,6 +257,7 @@ impl Compiling<'_> {
             columns: Vec::new(),
             windows: Vec::new(),
             labelled: false,
+            block_entries: BLOCK_ENTRIES,
         });
         self.groups.len() - 1
     }

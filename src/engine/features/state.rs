@@ -16,7 +16,7 @@ use crate::engine::expr::{Cell, Slots};
 use crate::engine::features::ids::EventIds;
 use crate::engine::features::labels::{Labels, Standing};
 use crate::engine::features::read::Reading;
-use crate::engine::features::series::{COLUMNS_MAX, Entry, Position, Series};
+use crate::engine::features::series::{COLUMNS_MAX, Entry, Place, Position, Series};
 use crate::engine::features::texts::Texts;
 use crate::engine::features::{Column, FeatureSet, FeatureVector, Group, How};
 
@@ -57,7 +57,7 @@ struct Keyed {
 struct Scratch {
     key: Vec<u8>,
     /// Per group the series of the record, and the place in it.
-    places: Vec<Option<(u32, usize)>>,
+    places: Vec<Option<(u32, Place)>>,
 }
 
 impl FeatureState {
@@ -154,7 +154,7 @@ impl FeatureState {
                     let found = keyed.get(series).place(group, &self.ids, at);
                     (series, found.ok_or_else(repeat)?)
                 }
-                None => (u32::MAX, 0),
+                None => (u32::MAX, Place::default()),
             };
             self.scratch.places[nth] = Some(place);
             n_places += 1;
@@ -209,7 +209,7 @@ impl FeatureState {
                     let series = keyed.get_mut(series);
                     series.move_to(group, &self.ids, &self.labels, at);
                 }
-                (series.unwrap_or(u32::MAX), 0)
+                (series.unwrap_or(u32::MAX), Place::default())
             });
             self.scratch.places.push(place);
         }
@@ -296,6 +296,15 @@ impl FeatureState {
     #[must_use]
     pub fn n_keys(&self) -> usize {
         self.groups.iter().map(|it| it.keys.len()).sum()
+    }
+
+    /// Records over all groups and keys: one that several groups keep counts in each.
+    #[must_use]
+    pub fn n_entries(&self) -> usize {
+        let groups = self.set.groups.iter().zip(&self.groups);
+        let lens =
+            groups.flat_map(|(group, keyed)| keyed.series.iter().flatten().map(|it| it.len(group)));
+        lens.sum()
     }
 
     /// Labels whose event has not come.
