@@ -401,6 +401,9 @@ pub(crate) struct BenchFeatures {
     /// How many events in a stream
     #[arg(long, default_value_t = 200_000, value_name = "N")]
     pub(crate) events: usize,
+    /// How many keys at most, against a hundredth of them; 10 million take some 6 GB
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
+    pub(crate) keys: u64,
 }
 
 #[derive(Debug, Args)]

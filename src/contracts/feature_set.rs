@@ -41,13 +41,17 @@ pub struct Feature {
     pub window: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
+    /// Of `decayed_count` and `decayed_sum`: a record this old weighs one half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_life: Option<Span>,
     /// Whether the event itself counts where its time lies in the window. Default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_current: Option<bool>,
     /// A Bool expression over the event: only records for which it is true take part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// What an empty window gives. Default: 0 for count, sum and distinct; missing for the rest.
+    /// What an empty window gives. Default: 0 for count, sum, distinct and the decayed two; missing
+    /// for the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Value>,
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -79,10 +83,24 @@ pub enum Aggregation {
     Count,
     Sum,
     Mean,
+    /// Of a sample (divided by n - 1); of fewer than two values it is as of none.
+    Stddev,
     Min,
     Max,
     /// How many different values.
     Distinct,
+    /// The value of the earliest record that has one, by `(t, event_id)`.
+    First,
+    /// The value of the latest record that has one, by `(t, event_id)`.
+    Last,
+    /// Seconds from the earliest record to the event.
+    TimeSinceFirst,
+    /// Seconds from the latest record to the event.
+    TimeSinceLast,
+    /// Records, each weighing `2^(-age / half_life)`.
+    DecayedCount,
+    /// Values, each weighing `2^(-age / half_life)`.
+    DecayedSum,
     /// The part of the records that is labelled as fraud, as known at the event's time.
     FraudShare,
 }

@@ -92,6 +92,7 @@ impl<'d> Reader<'d> {
             | Node::Compare(_, sides)
             | Node::Arithmetic(_, sides, _)
             | Node::TextTest(_, sides) => sides.iter().for_each(|it| self.node(who, it)),
+            Node::Distance(parts, _) => parts.iter().for_each(|it| self.node(who, it)),
             Node::If(parts) => parts.iter().for_each(|it| self.node(who, it)),
         }
     }

@@ -94,6 +94,7 @@ fn rules_that_fire() {
         "has(event.terminal_id) && !has(event.device_id) && has(event.attributes.vip) && !has(event.attributes.x)",
         "!has(features.absent) && features.share == 0.5 && event.degraded",
         "(event.amount_minor > 50 ? 1 : 2) == 1",
+        "zscore(event.amount_minor, 90, 2.5) == 4.0 && distance_km(1, 2, 1, 2) == 0.0",
         "true || event.mcc == '1'",
         "event.mcc == '1' || true",
         "!(false && event.mcc == '1') && !(event.mcc == '1' && false)",
@@ -147,6 +148,12 @@ fn what_is_missing_or_undefined_is_named() {
         Undefined,
         Some("1.0 / (event.amount_minor - 100)"),
     );
+    for undefined in [
+        "zscore(1, event.amount_minor, 0)",
+        "distance_km(0, 0, 0, 200000000)",
+    ] {
+        check(&format!("{undefined} > 0.0"), Undefined, Some(undefined));
+    }
     let most = "event.amount_minor + 9223372036854775807";
     check(&format!("{most} > 0"), Undefined, Some(most));
     check(

@@ -128,5 +128,108 @@ impl Reference<'_> {
             },
             Value::Int(all_points.collect::<BTreeSet<_>>().len() as i64),
         ]
+        .into_iter()
+        .chain(self.of_spread_and_time(at))
+        .collect()
     }
+
+    /// Deviation, the first and the last, times since, decay.
+    fn of_spread_and_time(&self, at: usize) -> Vec<Value> {
+        let now = self.case.events[at].clone();
+        let mine = |it: &Event| it.customer == now.customer;
+        let here = |it: &Event| it.terminal == now.terminal;
+        let large = |it: &Event| mine(it) && it.amount >= 50;
+        let amount = |it: &Event| Some(it.amount);
+        let points = |it: &Event| it.points.and_then(Result::ok);
+        let keyed = |value: Value| match now.terminal {
+            Some(_) => value,
+            None => Value::Missing,
+        };
+        let ten = self.ordered(at, &look(10, 0, true), mine);
+        let twenty_before = self.ordered(at, &look(20, 0, false), mine);
+        let thirty_before = self.ordered(at, &look(30, 0, false), mine);
+        let values = |of: &[&Event], value: &dyn Fn(&Event) -> Option<i64>| -> Vec<i64> {
+            of.iter().filter_map(|it| value(it)).collect()
+        };
+        let int = |it: Option<&i64>, empty| it.map_or(empty, |it| Value::Int(*it));
+        let terminal = |it: Option<u8>, empty| it.map_or(empty, |it| Value::Text(format!("t{it}")));
+        let since = |it: Option<&&Event>, empty| {
+            it.map_or(empty, |it| Value::Float((now.ts - it.ts) as f64))
+        };
+        let decayed = |of: &[&Event], half_life, value: &dyn Fn(&Event) -> Option<i64>, empty| {
+            let of = of.iter().filter_map(|it| Some((it.ts, value(it)?)));
+            decayed(of.collect(), half_life, now.ts).map_or(Value::Float(empty), Value::Float)
+        };
+        let two_delayed = |window| self.ordered(at, &look(window, 2, true), mine);
+        let terminals = two_delayed(20).into_iter().filter_map(|it| it.terminal);
+        vec![
+            stddev(&values(&ten, &amount)).map_or(Value::Missing, Value::Float),
+            Value::Float(stddev(&values(&twenty_before, &points)).unwrap_or(-1.0)),
+            int(values(&ten, &points).first(), Value::Missing),
+            int(values(&ten, &points).last(), Value::Int(99)),
+            int(values(&thirty_before, &amount).last(), Value::Missing),
+            terminal(
+                twenty_before.iter().rev().find_map(|it| it.terminal),
+                Value::Text("none".to_owned()),
+            ),
+            terminal({ terminals }.next(), Value::Missing),
+            since(thirty_before.last(), Value::Missing),
+            since(
+                self.ordered(at, &look(30, 1, true), large).last(),
+                Value::Float(-1.0),
+            ),
+            keyed(since(
+                self.ordered(at, &look(40, 0, true), |it| mine(it) && here(it))
+                    .first(),
+                Value::Missing,
+            )),
+            decayed(
+                &self.ordered(at, &look(20, 0, true), mine),
+                3,
+                &|_| Some(1),
+                0.0,
+            ),
+            decayed(&two_delayed(30), 7, &points, 0.0),
+            keyed(decayed(
+                &self.ordered(at, &look(64, 0, false), here),
+                1,
+                &amount,
+                -1.0,
+            )),
+        ]
+    }
+
+    /// The window's events by `(t, event_id)`.
+    fn ordered(&self, at: usize, look: &Look, same: impl Fn(&Event) -> bool) -> Vec<&Event> {
+        let mut found = self.window(at, look, same);
+        found.sort_by_key(|it| (self.case.events[*it].ts, event_id(*it)));
+        found.into_iter().map(|it| &self.case.events[it]).collect()
+    }
+}
+
+/// Of a sample, in whole numbers up to the last division and the root.
+fn stddev(values: &[i64]) -> Option<f64> {
+    let n = values.len() as i64;
+    let sum: i64 = values.iter().sum();
+    let squares: i64 = values.iter().map(|it| it * it).sum();
+    (n >= 2).then(|| ((n * squares - sum * sum) as f64 / (n * (n - 1)) as f64).sqrt())
+}
+
+/// `(ts, value)`, times in seconds: the sum of each half-life's values, weighed in units of 2^-30
+/// as of that half-life's start, halved from one to the next.
+fn decayed(values: Vec<(i64, i64)>, half_life: i64, now: i64) -> Option<f64> {
+    let first = values.iter().map(|it| it.0.div_euclid(half_life)).min()?;
+    let part = |ts: i64| ts.rem_euclid(half_life) as f64 / half_life as f64;
+    let unit = f64::from(1 << 30);
+    let mut weighed = 0.0;
+    for period in first..=now.div_euclid(half_life) {
+        let of_period = values
+            .iter()
+            .filter(|it| it.0.div_euclid(half_life) == period);
+        let sum: i64 = of_period
+            .map(|(ts, it)| it * (libm::exp2(part(*ts)) * unit).round() as i64)
+            .sum();
+        weighed = weighed / 2.0 + sum as f64;
+    }
+    Some(weighed * libm::exp2(-part(now)) / unit)
 }

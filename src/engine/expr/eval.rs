@@ -12,6 +12,7 @@ use crate::contracts::payload::{ArrivalEvent, AttributeValue};
 use crate::domain::time::Time;
 use crate::engine::event::EventRecord;
 use crate::engine::expr::number::{compare_int_float, to_int};
+use crate::engine::expr::places::distance_km;
 use crate::engine::expr::{
     Arithmetic, ClockPart, Comparison, Const, Node, OperandNo, Slot, TextTest,
 };
@@ -169,6 +170,14 @@ pub(crate) fn eval<'s>(node: &'s Node, slots: &Slots<'s>) -> Outcome<'s> {
             let count = text(eval(of, slots)?).chars().count();
             Ok(Cell::Int(i64::try_from(count).unwrap_or(i64::MAX)))
         }
+        Node::Distance(parts, operand) => {
+            let mut place = [0; 4];
+            for (value, part) in place.iter_mut().zip(&**parts) {
+                *value = int(eval(part, slots)?);
+            }
+            let found = distance_km(place);
+            found.map(Cell::Float).ok_or(Stop::Undefined(*operand))
+        }
         Node::Clock(part) => Ok(Cell::Int(part.of(slots.event.ts))),
     }
 }
@@ -195,6 +204,13 @@ fn float(cell: Cell<'_>) -> f64 {
         Cell::Int(value) => value as f64,
         Cell::Float(value) => value,
         Cell::Bool(_) | Cell::Text(_) => unreachable!("lowering lets only numbers here"),
+    }
+}
+
+fn int(cell: Cell<'_>) -> i64 {
+    match cell {
+        Cell::Int(value) => value,
+        _ => unreachable!("lowering lets only Ints here"),
     }
 }
 

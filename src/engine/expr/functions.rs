@@ -16,6 +16,8 @@ const FUNCTIONS: &[&str] = &[
     "startsWith",
     "endsWith",
     "contains",
+    "zscore",
+    "distance_km",
 ];
 
 const CLOCK_PARTS: &[(&str, ClockPart)] = &[
@@ -63,6 +65,24 @@ impl Lowering<'_> {
             }
             ("min", None, [a, b]) => self.arithmetic(ast, Arithmetic::Min, a, b),
             ("max", None, [a, b]) => self.arithmetic(ast, Arithmetic::Max, a, b),
+            ("zscore", None, [value, mean, stddev]) => {
+                let value = self.typed(value, ValueType::Float);
+                let mean = self.typed(mean, ValueType::Float);
+                let stddev = self.typed(stddev, ValueType::Float);
+                let operand = self.operand_at(&ast.at);
+                let pair = Box::new([value?, mean?]);
+                let above = Node::Arithmetic(Arithmetic::Subtract, pair, operand);
+                let pair = Box::new([above, stddev?]);
+                let node = Node::Arithmetic(Arithmetic::Divide, pair, operand);
+                Some((node, ValueType::Float))
+            }
+            ("distance_km", None, [lat_a, lon_a, lat_b, lon_b]) => {
+                let parts = [lat_a, lon_a, lat_b, lon_b].map(|it| self.typed(it, ValueType::Int));
+                let [lat_a, lon_a, lat_b, lon_b] = parts;
+                let place = Box::new([lat_a?, lon_a?, lat_b?, lon_b?]);
+                let operand = self.operand_at(&ast.at);
+                Some((Node::Distance(place, operand), ValueType::Float))
+            }
             ("startsWith", Some(of), [part]) => self.text_test(TextTest::StartsWith, of, part),
             ("endsWith", Some(of), [part]) => self.text_test(TextTest::EndsWith, of, part),
             ("contains", Some(of), [part]) => self.text_test(TextTest::Contains, of, part),

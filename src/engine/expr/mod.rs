@@ -6,6 +6,7 @@ mod functions;
 mod lower;
 mod number;
 mod parse;
+mod places;
 mod scalar;
 
 use std::ops::Range;
@@ -120,6 +121,8 @@ pub(crate) enum Node {
     ToInt(Box<Node>, OperandNo),
     TextTest(TextTest, Box<[Node; 2]>),
     Size(Box<Node>),
+    /// Kilometres between two places: latitude and longitude of each, in millionths of a degree.
+    Distance(Box<[Node; 4]>, OperandNo),
     Clock(ClockPart),
 }
 

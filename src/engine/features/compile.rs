@@ -1,16 +1,16 @@
 //! From a feature set's YAML to what the state runs: every fault with its place, features over the
 //! same records of the same key put together.
 
-use crate::contracts::decision::Value;
+mod parts;
+mod share;
+
 use crate::contracts::feature_set::{self as shape, Aggregation, Entity, ValueType};
 use crate::engine::diagnostic::{Diagnostic, Fault, Source};
-use crate::engine::expr::{
-    Features, Kind, Names, Program, Slot, compile_scalar, field_named, parse,
-};
+use crate::engine::expr::{Features, Names, Program, compile_scalar};
+use crate::engine::features::compile::parts::value_type;
+use crate::engine::features::compile::share::{Asked, number};
 use crate::engine::features::series::COLUMNS_MAX;
-use crate::engine::features::{
-    Accumulator, Column, Feature, FeatureSet, Group, How, Output, Window,
-};
+use crate::engine::features::{BLOCK_ENTRIES, Feature, FeatureSet, Group, How};
 use crate::engine::yaml::{self, Items, Node};
 
 /// More than any decision needs; a bound for memory per key.
@@ -58,7 +58,7 @@ impl FeatureSet {
     }
 }
 
-struct Compiling<'c> {
+pub(super) struct Compiling<'c> {
     text: &'c str,
     faults: Vec<Fault>,
     /// Every name so far; no type where the feature is at fault.
@@ -134,6 +134,7 @@ impl Compiling<'_> {
             "entity",
             "value",
             "window",
+            "half_life",
             "delay",
             "include_current",
             "filter",
@@ -195,19 +196,26 @@ impl Compiling<'_> {
             }
         };
         let column = self.column(node, feature, aggregation);
-        let value_type = match aggregation {
-            Aggregation::Mean | Aggregation::FraudShare => ValueType::Float,
-            _ => ValueType::Int,
+        let half_life = self.half_life(node, feature, aggregation);
+        let value_type = value_type(aggregation, column.as_ref().and_then(Option::as_ref));
+        let empty = match column {
+            // The type of a value at fault is not known.
+            None => None,
+            Some(_) => self.empty(node, feature, aggregation, value_type),
         };
-        let empty = self.empty(node, feature, aggregation, value_type);
         let (entity, length, filter) = (entity?, length?, filter?);
-        let (column, empty) = (column?, empty?);
+        let (column, half_life, empty) = (column?, half_life?, empty?);
         let group = self.group(entity, filter);
         let delay = feature.delay.map_or(0, shape::Span::micros);
         // With a delay the event itself is never in its window: the two are one.
         let include_current = feature.include_current.unwrap_or(true) || delay > 0;
         let window = (length, delay, include_current);
-        let Some((window, output)) = self.groups[group].share(window, aggregation, column) else {
+        let asked = Asked {
+            aggregation,
+            column,
+            half_life,
+        };
+        let Some((window, output)) = self.groups[group].share(window, asked) else {
             let message = format!("one key over one filter has at most {COLUMNS_MAX} values");
             return self.fault(node, "value", message);
         };
@@ -235,90 +243,6 @@ impl Compiling<'_> {
         }
     }
 
-    /// `Some(None)` where the aggregation takes no value.
-    fn column(
-        &mut self,
-        node: &Node,
-        feature: &shape::Feature,
-        aggregation: Aggregation,
-    ) -> Option<Option<Column>> {
-        let takes_none = matches!(aggregation, Aggregation::Count | Aggregation::FraudShare);
-        let Some(text) = &feature.value else {
-            if takes_none {
-                return Some(None);
-            }
-            return self.fault(
-                node,
-                "agg",
-                "this `agg` needs a `value`, such as event.amount_minor",
-            );
-        };
-        if takes_none {
-            return self.fault(
-                node,
-                "value",
-                "`count` and `fraud_share` count records: no `value`",
-            );
-        }
-        let interned = aggregation == Aggregation::Distinct;
-        match value_slot(text) {
-            Some((slot, ValueType::Int)) => Some(Some(Column::Int(slot))),
-            Some((slot @ Slot::Attribute(..), _)) if interned => Some(Some(Column::Interned(slot))),
-            Some((Slot::Attribute(name, _), _)) => {
-                Some(Some(Column::Int(Slot::Attribute(name, ValueType::Int))))
-            }
-            Some((slot, ValueType::Text)) if interned => Some(Some(Column::Interned(slot))),
-            Some((_, found)) => self.fault(
-                node,
-                "value",
-                format!("expected an int to aggregate, found {found}"),
-            ),
-            None => {
-                // The expression compiler knows best what is wrong with a name.
-                let names = Names {
-                    features: Features::Refused,
-                    context: false,
-                };
-                let tried = compile_scalar(self.text, node, "value", text, names, ValueType::Int);
-                match tried {
-                    Err(faults) if !faults.is_empty() => self.faults.extend(faults),
-                    _ => {
-                        let message = "a `value` is a plain field: event.amount_minor, event.device_id, event.attributes.x";
-                        self.fault::<()>(node, "value", message);
-                    }
-                }
-                None
-            }
-        }
-    }
-
-    fn empty(
-        &mut self,
-        node: &Node,
-        feature: &shape::Feature,
-        aggregation: Aggregation,
-        value_type: ValueType,
-    ) -> Option<Value> {
-        let Some(empty) = &feature.empty else {
-            return Some(match aggregation {
-                Aggregation::Count | Aggregation::Sum | Aggregation::Distinct => Value::Int(0),
-                _ => Value::Missing,
-            });
-        };
-        match (empty, value_type) {
-            (Value::Int(value), ValueType::Int) => Some(Value::Int(*value)),
-            (Value::Int(value), ValueType::Float) => Some(Value::Float(*value as f64)),
-            (Value::Float(value), ValueType::Float) if value.is_finite() => {
-                Some(Value::Float(*value))
-            }
-            _ => self.fault(
-                node,
-                "empty",
-                format!("`empty` is the feature's value: {value_type}"),
-            ),
-        }
-    }
-
     fn group(&mut self, entity: Vec<Entity>, filter: Option<(String, Program)>) -> usize {
         let text = |it: &Option<(String, Program)>| it.as_ref().map(|it| it.0.clone());
         let wanted = text(&filter);
@@ -333,101 +257,9 @@ impl Compiling<'_> {
             columns: Vec::new(),
             windows: Vec::new(),
             labelled: false,
+            block_entries: BLOCK_ENTRIES,
         });
         self.groups.len() - 1
-    }
-}
-
-impl Group {
-    /// The window and what is read off it, shared with features that ask the same. `None` where
-    /// the group has no room for another column.
-    fn share(
-        &mut self,
-        (length, delay, include_current): (i64, i64, bool),
-        aggregation: Aggregation,
-        column: Option<Column>,
-    ) -> Option<(usize, Output)> {
-        let column = match column {
-            None => 0,
-            Some(column) => match self.columns.iter().position(|it| *it == column) {
-                Some(at) => at,
-                None if self.columns.len() == COLUMNS_MAX => return None,
-                None => {
-                    self.columns.push(column);
-                    self.columns.len() - 1
-                }
-            },
-        };
-        let same = |it: &Window| {
-            (it.length, it.delay, it.include_current) == (length, delay, include_current)
-        };
-        let window = self.windows.iter().position(same).unwrap_or_else(|| {
-            self.windows.push(Window {
-                length,
-                delay,
-                include_current,
-                accumulators: Vec::new(),
-                first_accumulator: 0,
-            });
-            self.windows.len() - 1
-        });
-        let held = &mut self.windows[window].accumulators;
-        let mut accumulate = |wanted: Accumulator| {
-            held.iter().position(|it| *it == wanted).unwrap_or_else(|| {
-                held.push(wanted);
-                held.len() - 1
-            })
-        };
-        let output = match aggregation {
-            Aggregation::Count => Output::Count,
-            Aggregation::Sum => Output::Sum(accumulate(Accumulator::Sum(column))),
-            Aggregation::Mean => Output::Mean(accumulate(Accumulator::Sum(column))),
-            Aggregation::Min => Output::Min(accumulate(Accumulator::Counted(column))),
-            Aggregation::Max => Output::Max(accumulate(Accumulator::Counted(column))),
-            Aggregation::Distinct => Output::Distinct(accumulate(Accumulator::Counted(column))),
-            Aggregation::FraudShare => {
-                self.labelled = true;
-                Output::FraudShare(accumulate(Accumulator::Fraud))
-            }
-        };
-        Some((window, output))
-    }
-}
-
-/// Numbers the accumulators of each group.
-fn number(groups: Vec<Group>) -> Vec<Group> {
-    let mut groups = groups;
-    for group in &mut groups {
-        let mut next = 0;
-        for window in &mut group.windows {
-            window.first_accumulator = next;
-            next += window.accumulators.len();
-        }
-    }
-    groups
-}
-
-/// `event.x` or `event.attributes.x`, nothing more.
-fn value_slot(text: &str) -> Option<(Slot, ValueType)> {
-    let Kind::Select(of, field) = parse(text).ok()?.kind else {
-        return None;
-    };
-    match of.kind {
-        Kind::Name(root) if root == "event" => {
-            let (slot, value_type) = field_named(&field)?;
-            let of_traffic = !matches!(
-                slot,
-                Slot::Mcc | Slot::Country | Slot::ArrivalKind | Slot::Degraded
-            );
-            of_traffic.then_some((slot, value_type))
-        }
-        Kind::Select(inner, parent)
-            if parent == "attributes" && inner.kind == Kind::Name("event".to_owned()) =>
-        {
-            let slot = Slot::Attribute(field.into(), ValueType::Text);
-            Some((slot, ValueType::Text))
-        }
-        _ => None,
     }
 }
 

@@ -15,9 +15,10 @@ use crate::engine::event::{EventRecord, LabelRecord};
 use crate::engine::expr::{Cell, Slots};
 use crate::engine::features::ids::EventIds;
 use crate::engine::features::labels::{Labels, Standing};
-use crate::engine::features::series::{COLUMNS_MAX, Entry, Position, Running, Series};
+use crate::engine::features::read::Reading;
+use crate::engine::features::series::{COLUMNS_MAX, Entry, Place, Position, Series};
 use crate::engine::features::texts::Texts;
-use crate::engine::features::{Column, FeatureSet, FeatureVector, Group, How, Output};
+use crate::engine::features::{Column, FeatureSet, FeatureVector, Group, How};
 
 /// Why a record was not taken. The state is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +57,7 @@ struct Keyed {
 struct Scratch {
     key: Vec<u8>,
     /// Per group the series of the record, and the place in it.
-    places: Vec<Option<(u32, usize)>>,
+    places: Vec<Option<(u32, Place)>>,
 }
 
 impl FeatureState {
@@ -153,7 +154,7 @@ impl FeatureState {
                     let found = keyed.get(series).place(group, &self.ids, at);
                     (series, found.ok_or_else(repeat)?)
                 }
-                None => (u32::MAX, 0),
+                None => (u32::MAX, Place::default()),
             };
             self.scratch.places[nth] = Some(place);
             n_places += 1;
@@ -208,7 +209,7 @@ impl FeatureState {
                     let series = keyed.get_mut(series);
                     series.move_to(group, &self.ids, &self.labels, at);
                 }
-                (series.unwrap_or(u32::MAX), 0)
+                (series.unwrap_or(u32::MAX), Place::default())
             });
             self.scratch.places.push(place);
         }
@@ -225,10 +226,14 @@ impl FeatureState {
                     Some((u32::MAX, _)) => empty.clone(),
                     Some((series, _)) => {
                         let series = self.groups[*group].get(series);
-                        let first = set.groups[*group].windows[*window].first_accumulator;
-                        output
-                            .read(series, *window, first)
-                            .unwrap_or_else(|| empty.clone())
+                        let reading = Reading {
+                            series,
+                            group: &set.groups[*group],
+                            window: *window,
+                            texts: &self.texts,
+                            now: event.ts.micros(),
+                        };
+                        output.read(&reading).unwrap_or_else(|| empty.clone())
                     }
                 },
                 How::Expr(program) => {
@@ -293,6 +298,15 @@ impl FeatureState {
         self.groups.iter().map(|it| it.keys.len()).sum()
     }
 
+    /// Records over all groups and keys: one that several groups keep counts in each.
+    #[must_use]
+    pub fn n_entries(&self) -> usize {
+        let groups = self.set.groups.iter().zip(&self.groups);
+        let lens =
+            groups.flat_map(|(group, keyed)| keyed.series.iter().flatten().map(|it| it.len(group)));
+        lens.sum()
+    }
+
     /// Labels whose event has not come.
     #[must_use]
     pub fn n_waiting_labels(&self) -> usize {
@@ -340,45 +354,6 @@ impl Keyed {
         };
         self.keys.insert(key.into(), number);
         number
-    }
-}
-
-impl Output {
-    /// `None` where the window holds nothing to tell. A sum beyond 64 bits is missing.
-    fn read(self, series: &Series, window: usize, first: usize) -> Option<Value> {
-        let count = series.count(window);
-        let running = |at: usize| series.running(first + at);
-        let value = match self {
-            Output::Count if count > 0 => Value::Int(i64::from(count)),
-            Output::Sum(at) => match running(at) {
-                Running::Sum { sum, n } if *n > 0 => {
-                    i64::try_from(*sum).map_or(Value::Missing, Value::Int)
-                }
-                _ => return None,
-            },
-            Output::Mean(at) => match running(at) {
-                Running::Sum { sum, n } if *n > 0 => Value::Float(*sum as f64 / f64::from(*n)),
-                _ => return None,
-            },
-            Output::Min(at) | Output::Max(at) | Output::Distinct(at) => match running(at) {
-                Running::Counted(values) => {
-                    let value = match self {
-                        Output::Min(_) => *values.first_key_value()?.0,
-                        Output::Max(_) => *values.last_key_value()?.0,
-                        _ if values.is_empty() => return None,
-                        _ => i64::try_from(values.len()).unwrap_or(i64::MAX),
-                    };
-                    Value::Int(value)
-                }
-                _ => return None,
-            },
-            Output::FraudShare(at) => match running(at) {
-                Running::Fraud(n) if count > 0 => Value::Float(f64::from(*n) / f64::from(count)),
-                _ => return None,
-            },
-            Output::Count => return None,
-        };
-        Some(value)
     }
 }
 

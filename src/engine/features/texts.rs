@@ -63,6 +63,12 @@ impl Texts {
         i64::from(number)
     }
 
+    /// The text of a number, led by its type: `t` for a text.
+    pub(crate) fn get(&self, number: i64) -> Option<&str> {
+        let number = usize::try_from(number).ok()?;
+        Some(&self.slots.get(number)?.as_ref()?.text)
+    }
+
     /// Every text with its number, in order of the texts.
     pub(crate) fn sorted(&self) -> Vec<(&str, i64)> {
         let numbers = self.numbers.iter();

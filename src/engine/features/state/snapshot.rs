@@ -89,7 +89,7 @@ impl FeatureState {
         let mut seen: HashMap<EventRef, i64> = HashMap::new();
         for (group, keyed) in self.set.groups.iter().zip(&self.groups) {
             for series in keyed.series.iter().flatten() {
-                let entries = (0..series.len(group)).map(|it| series.at(group, it));
+                let entries = series.places(group).map(|it| series.at(group, it));
                 seen.extend(entries.map(|(ts, event)| (event, ts)));
             }
         }
@@ -126,7 +126,7 @@ impl FeatureState {
             }
             let series = keyed.get(series);
             canon.array(series.len(group) * (1 + group.columns.len()));
-            for entry in 0..series.len(group) {
+            for entry in series.places(group) {
                 canon.int(numbers[&series.at(group, entry).1]);
                 for (at, column) in group.columns.iter().enumerate() {
                     let value = series.column(group, entry, at);
@@ -256,7 +256,7 @@ impl FeatureState {
                 }
                 let series = self.groups[nth].get_mut(number);
                 let columns = &columns;
-                let last = series.len(group);
+                let last = series.end(group);
                 let entry = Entry { ts, event, columns };
                 series.insert(group, &self.labels, last, entry);
                 if !group.labelled {
