@@ -3,15 +3,17 @@
 //! questions as of any time, restarts from bytes in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fraudplat::contracts::decision::Value;
 use fraudplat::contracts::feature_set::GraphMeasure;
 use fraudplat::contracts::graph::EntityKind;
 use fraudplat::contracts::payload::ArrivalEntities;
 use fraudplat::domain::canonical::{Canon, Reader};
+use fraudplat::domain::digest::Digest;
 use fraudplat::domain::time::Time;
 use fraudplat::engine::graph::{COMPONENT_MAX, Graph, HUB_LINKS_MAX, Measure, Met, Node};
-use fraudplat::engine::{EventRecord, LabelRecord};
+use fraudplat::engine::{EventRecord, FeatureSet, FeatureState, LabelRecord};
 use proptest::prelude::*;
 
 use crate::case::{self, SECOND};
@@ -469,4 +471,175 @@ fn nothing_is_reached_through_a_hub_and_one_link_less_is_none() {
     let walk = graph.component((Customer, "2"), as_of(at), 1_000);
     assert_eq!(walk.hubs().collect::<Vec<_>>(), [&(Device, "1")]);
     assert!(walk.is_whole());
+}
+
+const SET: &str = "
+feature_set: graph
+version: 1
+features:
+  - {name: customers, graph: degree, entity: [device_id]}
+  - {name: cards, graph: degree, entity: [customer_id], through: [card_id]}
+  - {name: sharers, graph: shared_customers, entity: [customer_id]}
+  - {name: together, graph: component_size, entity: [customer_id]}
+  - {name: near, graph: labelled_neighbours, entity: [customer_id], hops: 1}
+  - {name: tainted, graph: labelled_neighbours, entity: [card_id]}
+";
+
+/// The features of a payment by the definitions, from the payments taken so far.
+fn features(reference: &Reference<'_>, nth: usize) -> Vec<Value> {
+    let record = &reference.case.records[nth];
+    let t = record.ts;
+    let named = |kind: EntityKind| {
+        let id = record.ids[kind as usize].or((kind == EntityKind::Customer).then_some(0));
+        id.map(|it| (kind, it.to_string()))
+    };
+    let counted = |kind, count: &dyn Fn(&Owned) -> usize| match named(kind) {
+        None => Value::Missing,
+        Some(entity) => Value::Int(i64::try_from(count(&entity)).unwrap()),
+    };
+    let within = |entity: &Owned, hops: usize, is_labelled: bool| {
+        let away = reference.distances(entity, t).into_iter();
+        let others = away.filter(|(it, at)| it != entity && *at <= hops);
+        let counts = |(kind, id): &Owned| {
+            *kind == EntityKind::Customer && (!is_labelled || reference.is_fraud(id, t))
+        };
+        others.filter(|(it, _)| counts(it)).count()
+    };
+    let cards = |entity: &Owned| {
+        let neighbours = reference.neighbours(entity, t).into_keys();
+        neighbours.filter(|it| it.0 == EntityKind::Card).count()
+    };
+    use EntityKind::{Card, Customer, Device};
+    vec![
+        counted(Device, &|it| reference.neighbours(it, t).len()),
+        counted(Customer, &cards),
+        counted(Customer, &|it| within(it, 2, false)),
+        counted(Customer, &|it| reference.distances(it, t).len()),
+        counted(Customer, &|it| within(it, 1, true)),
+        counted(Card, &|it| within(it, 2, true)),
+    ]
+}
+
+/// A feature state over the payments of a case, in whatever order, through restarts.
+fn run_features(set: &Arc<FeatureSet>, case: &Case) -> Result<(), TestCaseError> {
+    let digest = Digest::of_bytes(SET.as_bytes());
+    let mut state = FeatureState::new(Arc::clone(set));
+    let mut reference = Reference {
+        case,
+        records: BTreeSet::new(),
+        labels: BTreeSet::new(),
+    };
+    for step in &case.steps {
+        match step {
+            Step::Record(nth) if case.records[*nth].is_payment => {
+                let event = case.records[*nth].payment(*nth);
+                prop_assert_eq!(state.apply_event(&event), Ok(()));
+                reference.records.insert(*nth);
+                let found = state.compute(&event).values;
+                prop_assert_eq!(
+                    found,
+                    features(&reference, *nth),
+                    "{:?}",
+                    case.records[*nth]
+                );
+            }
+            Step::Label(nth) => {
+                state.apply_label(&label(case, *nth));
+                reference.labels.insert(*nth);
+            }
+            Step::Restart => {
+                let bytes = state.to_bytes(&digest);
+                let read = FeatureState::from_bytes(Arc::clone(set), &digest, &bytes);
+                state = read.map_err(|it| TestCaseError::fail(it.to_string()))?;
+                prop_assert_eq!(state.to_bytes(&digest), bytes);
+            }
+            Step::Record(_) | Step::Ask(_) => {}
+        }
+    }
+    let mut in_order = FeatureState::new(Arc::clone(set));
+    for nth in &reference.records {
+        prop_assert_eq!(
+            in_order.apply_event(&case.records[*nth].payment(*nth)),
+            Ok(())
+        );
+    }
+    for nth in &reference.labels {
+        in_order.apply_label(&label(case, *nth));
+    }
+    prop_assert_eq!(state.to_bytes(&digest), in_order.to_bytes(&digest));
+    Ok(())
+}
+
+#[test]
+fn every_graph_feature_is_what_its_definition_says() {
+    let set = FeatureSet::compile("graph.yaml", SET);
+    let set = Arc::new(set.unwrap_or_else(|found| {
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        panic!("{}", found.join("\n"))
+    }));
+    let config = ProptestConfig {
+        cases: crate::cases() / 2,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let result = runner.run(&case(), |case| run_features(&set, &case));
+    result.unwrap_or_else(|found| panic!("{found}"));
+}
+
+#[test]
+fn what_the_graph_cannot_be_asked_is_told_where_it_stands() {
+    for (feature, message) in [
+        ("graph: degree", "a `graph` needs its `entity`"),
+        (
+            "graph: degree, entity: [merchant_id]",
+            "is a place, no node",
+        ),
+        (
+            "graph: degree, entity: [card_id, device_id]",
+            "asks about one entity",
+        ),
+        (
+            "graph: degree, entity: [card_id], window: 7d",
+            "`window` does not go with `graph`",
+        ),
+        (
+            "graph: degree, entity: [card_id], agg: count",
+            "`agg` does not go with `graph`",
+        ),
+        (
+            "graph: degree, entity: [card_id], hops: 2",
+            "belongs to `labelled_neighbours`",
+        ),
+        (
+            "graph: degree, entity: [card_id], through: []",
+            "at least one kind",
+        ),
+        (
+            "graph: degree, entity: [card_id], through: [terminal_id]",
+            "is a place, no node",
+        ),
+        (
+            "graph: degree, entity: [card_id], through: [ip, ip]",
+            "a kind stands twice",
+        ),
+        (
+            "graph: labelled_neighbours, entity: [card_id], hops: 3",
+            "`hops` is 1 or 2",
+        ),
+        ("graph: centrality, entity: [card_id]", "unknown variant"),
+        (
+            "agg: count, entity: [card_id], window: 7d, hops: 1",
+            "belongs to a feature with `graph`",
+        ),
+    ] {
+        let text = format!("feature_set: s\nversion: 1\nfeatures:\n  - {{name: f, {feature}}}\n");
+        let found = FeatureSet::compile("s.yaml", &text).unwrap_err();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let found = found.join("\n");
+        assert!(
+            found.contains("s.yaml:4:") && found.contains(message),
+            "{feature}: {found}"
+        );
+    }
 }
