@@ -228,8 +228,7 @@ fn api(port: &Port, run: &str, now: Timestamp) {
 
 fn commands(home: &Home, run: &str, now: Timestamp) {
     let as_of = format!("{now:.6}");
-    let of = ["--run", run, "--as-of", &as_of];
-    let graph = |words: &[&str]| [&["graph"], words, &of[..]].concat();
+    let graph = |words: &[&'static str]| graph_of(run, &as_of, words);
     let shared = home.json(&graph(&["shared", "--kind", "device_id"]));
     assert_eq!(shared["shared"][0]["customers_count"], 3, "{shared}");
     let table = home
@@ -273,4 +272,12 @@ fn commands(home: &Home, run: &str, now: Timestamp) {
         .run(&["graph", "rebuild", "--run", &unknown])
         .expect(REFUSED);
     assert!(refused.stderr.contains("RUN_UNKNOWN"), "{}", refused.stderr);
+}
+
+/// A command line of `graph`.
+fn graph_of<'a>(run: &'a str, as_of: &'a str, words: &[&'static str]) -> Vec<&'a str> {
+    let mut args = vec!["graph"];
+    args.extend(words);
+    args.extend(["--run", run, "--as-of", as_of]);
+    args
 }

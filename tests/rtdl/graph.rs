@@ -52,8 +52,10 @@ async fn pin(world: &World, run: &Pins) {
                    run_facts_ref, run_facts_digest, ready, created_at, actor_id, source_type, service_release_id)
                VALUES ($1, $2, $3, 'graph', '', '', '', '', now(), 'test', 'SYSTEM', 'test')";
     let (scenario, world_of) = (&run.scenario_run_id, &run.manifest_fingerprint);
-    let pinned = client.execute(sql, &[&run.platform_run_id, scenario, world_of]);
-    pinned.await.unwrap();
+    client
+        .execute(sql, &[&run.platform_run_id, scenario, world_of])
+        .await
+        .unwrap();
 }
 
 fn event(run: &Pins, class: EventClass, id: &str, ts: i64, payload: Value) -> AdmittedEvent {
