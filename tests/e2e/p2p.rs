@@ -21,7 +21,9 @@ use crate::events::Port;
 use crate::home::Home;
 
 const ALL: usize = 285_924;
+/// Devices are met from the second year on only, after 40,000 others.
 const PART: usize = 20_000;
+const STRETCH: usize = 40_000;
 
 /// Who used what and who sent to whom, up to a time.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,9 +48,12 @@ fn the_graph_of_the_transfers_is_the_published_one() {
     let pinned = home.json(&["sr", "run", "--dataset", dataset, "--mapping", "p2p"]);
     assert_eq!(pinned["world"]["arrivals_count"], ALL, "{pinned}");
     let run = pinned["platform_run_id"].as_str().unwrap();
-    let limit = n.to_string();
-    let sent = home.json(&["wsp", "stream", "--run", run, "--limit", &limit]);
-    say(&format!("streamed: {sent}"));
+    // In stretches, each of which ends in the time that a command has here.
+    for sent in (STRETCH..n).step_by(STRETCH).chain([n]) {
+        let limit = sent.to_string();
+        let sent = home.json(&["wsp", "stream", "--run", run, "--limit", &limit]);
+        say(&format!("streamed: {sent}"));
+    }
     let begun = Instant::now();
     let (_all, port) = home.serve();
     let found = asked(&port, &format!("/v1/graph/{run}"), &as_of.to_string());
@@ -56,10 +61,7 @@ fn the_graph_of_the_transfers_is_the_published_one() {
         "{n} arrivals asked of the API in {:?}",
         begun.elapsed()
     ));
-    assert!(
-        found.cards.len() > 10 && found.devices.len() > 10,
-        "{found:?}"
-    );
+    assert!(found.cards.len() > 100, "{}", found.cards.len());
     assert!(found == expect, "the API tells another graph than the data");
     let flagged = flagged(&data.join("users.parquet"));
     let figures = json!({

@@ -627,7 +627,10 @@ fn what_the_graph_cannot_be_asked_is_told_where_it_stands() {
             "graph: labelled_neighbours, entity: [card_id], hops: 3",
             "`hops` is 1 or 2",
         ),
-        ("graph: centrality, entity: [card_id]", "unknown word `centrality`"),
+        (
+            "graph: centrality, entity: [card_id]",
+            "unknown word `centrality`",
+        ),
         (
             "agg: count, entity: [card_id], window: 7d, hops: 1",
             "belongs to a feature with `graph`",
