@@ -169,6 +169,15 @@ fn api(port: &Port, run: &str, now: Timestamp) {
         at(0)
     ));
     assert_eq!(component.body["is_whole"], false, "{component:?}");
+    let stranger = port.with_key("").get(&of(0));
+    assert_eq!(
+        (stranger.status, &stranger.body["code"]),
+        (401, &json!("UNAUTHENTICATED"))
+    );
+    problems(port, &graph);
+}
+
+fn problems(port: &Port, graph: &str) {
     for (path, status, code) in [
         (format!("{graph}/neighbours"), 400, "QUERY_INVALID"),
         (
@@ -219,11 +228,6 @@ fn api(port: &Port, run: &str, now: Timestamp) {
             "{path}: {answer:?}"
         );
     }
-    let stranger = port.with_key("").get(&of(0));
-    assert_eq!(
-        (stranger.status, &stranger.body["code"]),
-        (401, &json!("UNAUTHENTICATED"))
-    );
 }
 
 fn commands(home: &Home, run: &str, now: Timestamp) {

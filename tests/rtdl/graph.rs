@@ -15,6 +15,7 @@ use fraudplat::engine::Graph;
 use fraudplat::engine::graph::{HUB_LINKS_MAX, Met, Node};
 use fraudplat::rtdl::graph::{self, Asked, GraphProjection, Options};
 use fraudplat::runtime::archive::Flush;
+use fraudplat::runtime::ground::Ground;
 use fraudplat::substrate::tasks::Tasks;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -187,86 +188,109 @@ async fn every_answer_is_that_of_the_engine_over_the_same_records() {
         for entity in &entities {
             let node: Node<'_> = (entity.kind, &entity.id);
             let told = pages(&world, of(as_of), entity).await;
-            let named = |(kind, id): &Node<'_>| format!("{kind}:{id}");
             let expect = memory.neighbours(node, at).into_iter();
             let expect: Vec<_> = expect.map(|(node, since)| (named(&node), since)).collect();
             assert_eq!(told, expect, "{entity} {at}");
-            for limit in [1, 7, 10_000] {
-                let told = graph::component(ground, of(as_of), entity.clone(), limit)
-                    .await
-                    .unwrap();
-                let expect = memory.component(node, at, limit);
-                let told_members = told.members.iter().map(|it| {
-                    (
-                        it.entity.to_string(),
-                        it.hops,
-                        it.from.as_ref().map(ToString::to_string),
-                    )
-                });
-                let members = expect.members().into_iter();
-                let members = members.map(|(it, hops, from)| (named(it), hops, from.map(named)));
-                assert_eq!(
-                    told_members.collect::<Vec<_>>(),
-                    members.collect::<Vec<_>>()
-                );
-                let hubs: Vec<String> = expect.hubs().map(named).collect();
-                assert_eq!(
-                    told.hubs
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>(),
-                    hubs
-                );
-                assert_eq!(told.is_whole, expect.is_whole());
-            }
-            for to in &entities {
-                let told = graph::path(ground, of(as_of), entity.clone(), to.clone())
-                    .await
-                    .unwrap();
-                let way = memory.path((node, (to.kind, &to.id)), at, 10_000);
-                let steps: Vec<String> = way.steps().iter().map(named).collect();
-                assert_eq!(
-                    told.steps
-                        .iter()
-                        .map(|it| it.entity.to_string())
-                        .collect::<Vec<_>>(),
-                    steps
-                );
-                let dated = told
-                    .steps
-                    .iter()
-                    .skip(1)
-                    .all(|it| it.first_seen.is_some_and(|it| it <= at));
-                assert!(dated, "{told:?}");
-            }
+            components(ground, &memory, of(as_of), entity).await;
+            paths(ground, &memory, of(as_of), (entity, &entities)).await;
         }
-        for kind in [EntityKind::Card, EntityKind::Device] {
-            let told = graph::shared(ground, of(as_of), kind, (2, ""), 1_000)
-                .await
-                .unwrap();
-            let users = |it: &fraudplat::contracts::graph::SharedEntity| {
-                let users = it.customers.iter();
-                users
-                    .map(|it| (it.customer_id.clone(), it.first_seen))
-                    .collect::<Vec<_>>()
-            };
-            let told: BTreeMap<_, _> = told
-                .shared
+        shared(ground, &memory, of(as_of)).await;
+    }
+}
+
+fn named((kind, id): &Node<'_>) -> String {
+    format!("{kind}:{id}")
+}
+
+async fn components(ground: &Ground, memory: &Graph, asked: Asked, entity: &EntityRef) {
+    let (at, node): (Time, Node<'_>) = (asked.as_of, (entity.kind, &entity.id));
+    for limit in [1, 7, 10_000] {
+        let told = graph::component(ground, asked, entity.clone(), limit)
+            .await
+            .unwrap();
+        let expect = memory.component(node, at, limit);
+        let told_members = told.members.iter().map(|it| {
+            (
+                it.entity.to_string(),
+                it.hops,
+                it.from.as_ref().map(ToString::to_string),
+            )
+        });
+        let members = expect.members().into_iter();
+        let members = members.map(|(it, hops, from)| (named(it), hops, from.map(named)));
+        assert_eq!(
+            told_members.collect::<Vec<_>>(),
+            members.collect::<Vec<_>>()
+        );
+        let hubs: Vec<String> = expect.hubs().map(named).collect();
+        assert_eq!(
+            told.hubs
                 .iter()
-                .map(|it| (it.entity.id.clone(), users(it)))
-                .collect();
-            let expect = memory.shared(kind, at).into_iter();
-            let expect = expect.map(|(id, users)| {
-                (
-                    id.to_owned(),
-                    users
-                        .into_iter()
-                        .map(|(id, at)| (id.to_owned(), at))
-                        .collect::<Vec<_>>(),
-                )
-            });
-            assert_eq!(told, expect.collect::<BTreeMap<_, _>>(), "{kind} {at}");
-        }
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            hubs
+        );
+        assert_eq!(told.is_whole, expect.is_whole());
+    }
+}
+
+async fn paths(
+    ground: &Ground,
+    memory: &Graph,
+    asked: Asked,
+    (entity, entities): (&EntityRef, &[EntityRef]),
+) {
+    let (at, node): (Time, Node<'_>) = (asked.as_of, (entity.kind, &entity.id));
+    for to in entities {
+        let told = graph::path(ground, asked, entity.clone(), to.clone())
+            .await
+            .unwrap();
+        let way = memory.path((node, (to.kind, &to.id)), at, 10_000);
+        let steps: Vec<String> = way.steps().iter().map(named).collect();
+        assert_eq!(
+            told.steps
+                .iter()
+                .map(|it| it.entity.to_string())
+                .collect::<Vec<_>>(),
+            steps
+        );
+        let dated = told
+            .steps
+            .iter()
+            .skip(1)
+            .all(|it| it.first_seen.is_some_and(|it| it <= at));
+        assert!(dated, "{told:?}");
+    }
+}
+
+async fn shared(ground: &Ground, memory: &Graph, asked: Asked) {
+    let at = asked.as_of;
+    for kind in [EntityKind::Card, EntityKind::Device] {
+        let told = graph::shared(ground, asked, kind, (2, ""), 1_000)
+            .await
+            .unwrap();
+        let users = |it: &fraudplat::contracts::graph::SharedEntity| {
+            let users = it.customers.iter();
+            users
+                .map(|it| (it.customer_id.clone(), it.first_seen))
+                .collect::<Vec<_>>()
+        };
+        let told: BTreeMap<_, _> = told
+            .shared
+            .iter()
+            .map(|it| (it.entity.id.clone(), users(it)))
+            .collect();
+        let expect = memory.shared(kind, at).into_iter();
+        let expect = expect.map(|(id, users)| {
+            (
+                id.to_owned(),
+                users
+                    .into_iter()
+                    .map(|(id, at)| (id.to_owned(), at))
+                    .collect::<Vec<_>>(),
+            )
+        });
+        assert_eq!(told, expect.collect::<BTreeMap<_, _>>(), "{kind} {at}");
     }
 }
 
