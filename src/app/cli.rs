@@ -1,6 +1,7 @@
 //! The command line: what there is, in words that teach.
 
 mod auth;
+mod graph;
 mod ig;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
+pub(crate) use crate::app::cli::graph::{GraphCommand, Of as GraphOf};
 pub(crate) use crate::app::cli::ig::{Ambiguous, Ig, Quarantine, Receipts};
 
 /// The heading of what every command takes: among a command's own options it would hide them.
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// The decision log: list it, export it, verify its chain
     #[command(subcommand)]
     Dla(Dla),
+    /// The entity graph: who uses what, who shares it with whom, as of any time
+    #[command(subcommand)]
+    Graph(GraphCommand),
     /// Balance a run's durable rows and audit its references
     #[command(subcommand)]
     Reconcile(Reconcile),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION};
+use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION, GRAPH_GROUPS};
 use crate::contracts::progress::{GroupProgress, RunProgress, RunState};
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
@@ -132,13 +132,14 @@ pub(crate) async fn behind(ground: &Ground, has_archive: bool) -> anyhow::Result
 
 /// The groups that read a stream.
 fn readers(stream: Stream, has_archive: bool) -> Vec<&'static str> {
-    let context = CONTEXT_GROUPS
+    let inlets = CONTEXT_GROUPS
         .iter()
+        .chain(&GRAPH_GROUPS)
         .filter(|(_, read)| *read == stream)
         .map(|(group, _)| *group);
     let decision = (stream == Stream::Traffic).then_some(DECISION);
     let archive = has_archive.then_some(ARCHIVE);
-    context.chain(decision).chain(archive).collect()
+    inlets.chain(decision).chain(archive).collect()
 }
 
 fn leased(leases: &[LeaseRow], group: &str, shard: &ShardRef) -> Position {

@@ -24,6 +24,7 @@ use crate::maintenance::{self, Maintenance};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
 use crate::rtdl::decision::{self, Decision, Looks};
+use crate::rtdl::graph::{self, GraphProjection};
 use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
 use crate::runtime::ground::Ground;
@@ -133,6 +134,7 @@ pub(crate) async fn start(
         decision.waiter(),
     )?;
     let inlet = Inlet::create(inlet_options(platform), &ground);
+    let graph = GraphProjection::create(graph::Options::default(), &ground);
     let archive = Archive::create(archive::Options::default(), &ground, flush.clone());
 
     if here.ig {
@@ -142,6 +144,7 @@ pub(crate) async fn start(
     consumers.spawn("outbox", outbox::relay(db, bus, consumers.stop_token()));
     if here.inlet {
         inlet.start(&mut consumers);
+        graph.start(&mut consumers);
         if profile.archive.enabled {
             archive.start(&mut consumers);
         }
@@ -323,8 +326,10 @@ impl Running {
             data_dir: platform.data_dir.path().to_owned(),
             stop: stop.clone(),
         };
+        let evidence = Arc::new(self.ground.clone());
         let router = audit::http::api()
-            .with_state(Arc::new(self.ground.clone()))
+            .with_state(evidence.clone())
+            .merge(graph::http::api().with_state(evidence))
             .merge(http::api().with_state(Arc::new(port)));
         let router = match self.here.ig {
             true => router.merge(gate.router()),

@@ -77,6 +77,7 @@ codes! {
     ArchiveRequired = "ARCHIVE_REQUIRED" => "Switch the archive on in the profile; evidence is never read from the bus instead.",
     EvidenceMissing = "EVIDENCE_MISSING" => "Restore the named object or segment; nothing is guessed in its place.",
     ReplayBasisMismatch = "REPLAY_BASIS_MISMATCH" => "The archive and the evidence disagree; compare the named offset in both.",
+    GraphRebuilding = "GRAPH_REBUILDING" => "Ask again when the rebuild is done; if it broke off, start it again: fraudplat graph rebuild --run R.",
     EvidenceDropped = "EVIDENCE_DROPPED" => "Retention dropped these days after proof; the proof names the objects that hold their rows.",
     RetentionRefused = "RETENTION_REFUSED" => "Name a day that has come; what is to stay longer or shorter is retention.evidence_days.",
     RunFactsMismatch = "RUN_FACTS_MISMATCH" => "The run's facts are not those READY names; start the run again.",

@@ -21,8 +21,9 @@ pub struct FeatureSet {
     pub features: Vec<Feature>,
 }
 
-/// One feature: an aggregation over a window (`entity`, `agg`, `window`, …), or an expression
-/// over the event and the features above it (`type`, `expr`). Never both.
+/// One feature: an aggregation over a window (`entity`, `agg`, `window`, …), a count in the entity
+/// graph (`entity`, `graph`, …), or an expression over the event and the features above it
+/// (`type`, `expr`). One of the three.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
@@ -54,6 +55,16 @@ pub struct Feature {
     /// for the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Value>,
+    /// What is asked of the entity graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphMeasure>,
+    /// Of `graph`: the kinds that are counted or walked through besides customers. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Vec<Entity>>,
+    /// Of `labelled_neighbours`: how many links away, 1 or 2. Default 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2))]
+    pub hops: Option<i64>,
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub value_type: Option<ValueType>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +114,21 @@ pub enum Aggregation {
     DecayedSum,
     /// The part of the records that is labelled as fraud, as known at the event's time.
     FraudShare,
+}
+
+/// What the entity graph is asked about one entity, as of the event's time (`engine::graph`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GraphMeasure {
+    /// How many entities it is linked with.
+    Degree,
+    /// How many other customers there are within two links.
+    SharedCustomers,
+    /// How many entities hang together with it, itself included; at most 1,000.
+    ComponentSize,
+    /// How many other customers within `hops` links are known for fraud.
+    LabelledNeighbours,
 }
 
 /// The type of a feature or an expression.

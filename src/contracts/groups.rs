@@ -14,6 +14,12 @@ pub const CONTEXT_GROUPS: [(&str, Stream); 3] = [
     (CONTEXT_FLOW_ANCHOR, Stream::FlowAnchor),
 ];
 
+/// The projection of the entity graph, over the streams whose records name entities.
+pub const GRAPH_GROUPS: [(&str, Stream); 2] = [
+    ("graph_arrival_entities", Stream::ArrivalEntities),
+    ("graph_traffic", Stream::Traffic),
+];
+
 /// The archive writer, over every stream: its positions are the archive's coverage.
 pub const ARCHIVE: &str = "archive";
 

@@ -16,6 +16,7 @@ pub mod decision_notice;
 pub mod envelope;
 pub mod fact;
 pub mod feature_set;
+pub mod graph;
 pub mod groups;
 pub mod label_assertion;
 pub mod mapping;

@@ -1,4 +1,4 @@
-//! What decides, and nothing else: features, expressions, policy, decide. Live decisions, replay,
+//! What decides, and nothing else: features, graph, expressions, policy, decide. Live decisions, replay,
 //! offline builds and backtests run this same code.
 //!
 //! **Invariant:** no IO, no clock, no chance: the same arguments give the same bytes (L12).
@@ -12,6 +12,7 @@ pub mod event;
 pub(crate) mod expr;
 pub mod features;
 pub mod frame;
+pub mod graph;
 pub mod policy;
 pub(crate) mod yaml;
 
@@ -24,4 +25,5 @@ pub use diagnostic::Diagnostic;
 pub use event::{EventRecord, LabelRecord};
 pub use features::{FeatureSet, FeatureState, FeatureVector};
 pub use frame::{FramePart, JoinFrame};
+pub use graph::Graph;
 pub use policy::Policy;

@@ -6,5 +6,7 @@ pub mod archive;
 pub mod audit;
 /// Features, join, decisions.
 pub mod decision;
+/// Who was met with what: the entity graph, asked as of any time.
+pub mod graph;
 /// Context streams into frames and flow bindings.
 pub mod inlet;

@@ -17,6 +17,7 @@ mod demo;
 #[path = "../support/events.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
 mod events;
+mod graph;
 mod handbook;
 #[path = "../support/home.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
@@ -26,6 +27,7 @@ mod live;
 mod lockstep;
 mod malformed;
 mod operate;
+mod p2p;
 mod parity;
 #[path = "../support/payments.rs"]
 mod payments;

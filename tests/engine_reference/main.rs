@@ -11,6 +11,7 @@
 )]
 
 mod case;
+mod graph;
 mod reference;
 mod run;
 

@@ -30,12 +30,26 @@ features:
   - {name: large, entity: [merchant_id], agg: count, window: 1d, filter: "event.amount_minor > 500"}
 "#;
 
+/// With the graph behind the windows.
+const GRAPH_SET: &str = r#"
+feature_set: sample
+version: 2
+features:
+  - {name: n, entity: [customer_id], agg: count, window: 1d}
+  - {name: sharers, graph: shared_customers, entity: [device_id]}
+  - {name: tainted, graph: labelled_neighbours, entity: [customer_id], hops: 2}
+"#;
+
 fn set() -> (Arc<FeatureSet>, Digest) {
-    let set = FeatureSet::compile("sample.yaml", SET);
+    compiled(SET)
+}
+
+fn compiled(text: &str) -> (Arc<FeatureSet>, Digest) {
+    let set = FeatureSet::compile("sample.yaml", text);
     let bundle = Bundle {
         schema_version: 1,
         name: "sample".to_owned(),
-        feature_set: SET.to_owned(),
+        feature_set: text.to_owned(),
         policy: String::new(),
     };
     (Arc::new(set.unwrap()), bundle.feature_set_digest())
@@ -107,7 +121,12 @@ fn snapshot(features: Vec<u8>) -> RunSnapshot {
 
 #[track_caller]
 fn check(name: &str, written: &[u8]) -> Vec<u8> {
-    let path = folder().join(name).join("v1.cbor.hex");
+    check_as(name, "v1", written)
+}
+
+#[track_caller]
+fn check_as(name: &str, sample: &str, written: &[u8]) -> Vec<u8> {
+    let path = folder().join(name).join(format!("{sample}.cbor.hex"));
     let sample = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(hex(written), sample.trim(), "{}", path.display());
     unhex(sample.trim())
@@ -145,4 +164,16 @@ fn the_snapshot_of_a_run_is_written_and_read_alike() {
     let whole = snapshot(state(&set).to_bytes(&digest));
     let sample = check("run_snapshot", &whole.to_bytes());
     assert_eq!(RunSnapshot::from_bytes(&sample).unwrap(), whole);
+}
+
+#[test]
+fn a_state_with_a_graph_is_written_and_read_alike() {
+    let (set, digest) = compiled(GRAPH_SET);
+    let sample = check_as("feature_state", "v1_graph", &state(&set).to_bytes(&digest));
+    let read = FeatureState::from_bytes(Arc::clone(&set), &digest, &sample).unwrap();
+    assert_eq!(read.to_bytes(&digest), sample);
+    // Every byte counts: cut anywhere, it is none.
+    for at in 0..sample.len() {
+        assert!(FeatureState::from_bytes(Arc::clone(&set), &digest, &sample[..at]).is_err());
+    }
 }

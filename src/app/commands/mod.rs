@@ -7,6 +7,7 @@ mod describe;
 mod describe_charts;
 mod dla;
 mod gov;
+mod graph;
 mod ig;
 mod maintain;
 pub(crate) mod migrate;
@@ -168,6 +169,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Ig(command) => ig::run(call, &command).await,
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
+        Command::Graph(command) => Box::pin(graph::run(call, command)).await,
         Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
         Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,

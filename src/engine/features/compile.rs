@@ -1,6 +1,7 @@
 //! From a feature set's YAML to what the state runs: every fault with its place, features over the
 //! same records of the same key put together.
 
+mod graph;
 mod parts;
 mod share;
 
@@ -103,25 +104,33 @@ impl Compiling<'_> {
     }
 
     fn compile(&mut self, node: &Node, feature: &shape::Feature) -> Option<Feature> {
-        let (value_type, how) = match (&feature.expr, feature.agg) {
-            (Some(_), Some(_)) => {
-                return self.fault(node, "expr", "a feature has either `agg` or `expr`");
-            }
-            (None, None) => {
-                return self.fault(
-                    node,
-                    "name",
-                    "a feature needs `agg` (over a window) or `expr`",
-                );
-            }
-            (Some(text), None) => self.expression(node, feature, text)?,
-            (None, Some(aggregation)) => self.window(node, feature, aggregation)?,
+        let (value_type, how) = match feature.graph {
+            Some(measure) => self.graph(node, feature, measure)?,
+            None => self.of_records(node, feature)?,
         };
         Some(Feature {
             name: feature.name.clone(),
             value_type,
             how,
         })
+    }
+
+    fn of_records(&mut self, node: &Node, feature: &shape::Feature) -> Option<(ValueType, How)> {
+        for key in ["through", "hops"] {
+            if node.get(key).is_some() {
+                let message = format!("`{key}` belongs to a feature with `graph`");
+                self.fault::<()>(node, key, message);
+            }
+        }
+        match (&feature.expr, feature.agg) {
+            (Some(_), Some(_)) => self.fault(node, "expr", "a feature has either `agg` or `expr`"),
+            (None, None) => {
+                let message = "a feature needs `agg` (over a window), `graph` or `expr`";
+                self.fault(node, "name", message)
+            }
+            (Some(text), None) => self.expression(node, feature, text),
+            (None, Some(aggregation)) => self.window(node, feature, aggregation),
+        }
     }
 
     fn expression(

@@ -11,6 +11,7 @@
 
 mod block;
 mod compile;
+mod graph;
 mod ids;
 mod labels;
 mod read;
@@ -28,6 +29,7 @@ pub use crate::engine::features::state::{Error, FeatureState, SnapshotError};
 use crate::contracts::decision::Value;
 use crate::contracts::feature_set::{Entity, ValueType};
 use crate::engine::expr::{Program, Slot};
+use crate::engine::graph::Measure;
 
 /// Few enough that a key's latest records, which are not packed, stay few, and that putting a late
 /// one among the others costs little; with more, what a block needs for itself would not show.
@@ -58,6 +60,10 @@ pub(crate) enum How {
         empty: Value,
     },
     Expr(Program),
+    Graph {
+        entity: Entity,
+        measure: Measure,
+    },
 }
 
 /// What is read off a window; a number is that of the accumulator within its window.
@@ -175,9 +181,14 @@ impl FeatureSet {
             .map(|it| (it.name.as_str(), it.value_type))
     }
 
-    /// The longest `delay + window`, in microseconds: how much history a rebuild needs.
+    /// The longest `delay + window`, in microseconds: how much history a rebuild needs. A link is
+    /// never over, so a set that asks the graph needs all of it.
     #[must_use]
     pub fn reach_micros(&self) -> i64 {
+        let is_graph = |it: &Feature| matches!(it.how, How::Graph { .. });
+        if self.features.iter().any(is_graph) {
+            return i64::MAX;
+        }
         self.groups.iter().map(Group::reach).max().unwrap_or(0)
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::ids::EventId;
 use crate::domain::time::Time;
 use crate::engine::event::{EventRecord, LabelRecord};
 use crate::engine::expr::{Cell, Slots};
+use crate::engine::features::graph::GraphPart;
 use crate::engine::features::ids::EventIds;
 use crate::engine::features::labels::{Labels, Standing};
 use crate::engine::features::read::Reading;
@@ -40,6 +41,7 @@ pub struct FeatureState {
     ids: EventIds,
     texts: Texts,
     labels: Labels,
+    graph: Option<GraphPart>,
     horizon: Time,
     scratch: Scratch,
 }
@@ -65,6 +67,7 @@ impl FeatureState {
     pub fn new(set: Arc<FeatureSet>) -> FeatureState {
         FeatureState {
             groups: set.groups.iter().map(|_| Keyed::default()).collect(),
+            graph: GraphPart::of(&set),
             set,
             ids: EventIds::default(),
             texts: Texts::default(),
@@ -93,6 +96,9 @@ impl FeatureState {
         }
         let set = Arc::clone(&self.set);
         let (n_places, is_labelled) = self.find_places(&set, event)?;
+        if let Some(graph) = &mut self.graph {
+            graph.apply_event(event);
+        }
         if n_places == 0 {
             return Ok(());
         }
@@ -177,6 +183,9 @@ impl FeatureState {
 
     /// Takes a label, before or after its event; a label that is here already changes nothing.
     pub fn apply_label(&mut self, label: &LabelRecord) {
+        if let Some(graph) = &mut self.graph {
+            graph.apply_label(label);
+        }
         if !self.set.groups.iter().any(|it| it.labelled) {
             return;
         }
@@ -236,6 +245,10 @@ impl FeatureState {
                         output.read(&reading).unwrap_or_else(|| empty.clone())
                     }
                 },
+                How::Graph { entity, measure } => {
+                    let graph = self.graph.as_ref();
+                    graph.map_or(Value::Missing, |it| it.compute(event, *entity, measure))
+                }
                 How::Expr(program) => {
                     let slots = Slots {
                         event,
@@ -321,7 +334,9 @@ impl FeatureState {
             let series: usize = it.series.iter().flatten().map(Series::bytes).sum();
             keys + series
         });
-        keyed.sum::<usize>() + self.ids.bytes() + self.texts.bytes() + self.labels.bytes()
+        let graph = self.graph.as_ref().map_or(0, GraphPart::bytes);
+        let held = self.ids.bytes() + self.texts.bytes() + self.labels.bytes();
+        keyed.sum::<usize>() + held + graph
     }
 }
 

@@ -35,6 +35,8 @@ pub enum SnapshotError {
     Revision { found: i64 },
     #[error("it is of another feature set")]
     FeatureSet,
+    #[error("its graph: {0}")]
+    Graph(#[from] crate::engine::graph::SnapshotError),
     #[error("it contradicts itself: {what}")]
     Contradiction { what: &'static str },
 }
@@ -50,7 +52,8 @@ impl FeatureState {
         let records = self.records();
         let mut numbers = HashMap::with_capacity(records.len());
         let mut canon = Canon::new();
-        canon.array(8).text(FORM).int(ENGINE_REV);
+        canon.array(8 + usize::from(self.graph.is_some()));
+        canon.text(FORM).int(ENGINE_REV);
         canon.bytes(digest.as_bytes()).int(self.horizon.micros());
         canon.array(records.len());
         for (number, ((ts, id), record)) in records.iter().enumerate() {
@@ -79,6 +82,9 @@ impl FeatureState {
         for (event, assertions) in waiting {
             canon.array(2).text(event.as_str());
             write_assertions(&mut canon, assertions);
+        }
+        if let Some(graph) = &self.graph {
+            graph.write(&mut canon);
         }
         canon.into_bytes()
     }
@@ -149,7 +155,7 @@ impl FeatureState {
         bytes: &[u8],
     ) -> Result<FeatureState, SnapshotError> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(8)?;
+        let length = reader.array()?;
         let found = reader.text()?;
         if found != FORM {
             let found = found.to_owned();
@@ -163,6 +169,9 @@ impl FeatureState {
             return Err(SnapshotError::FeatureSet);
         }
         let mut state = FeatureState::new(set);
+        if length != 8 + usize::from(state.graph.is_some()) {
+            return contradiction("a part too few or too many");
+        }
         state.horizon = Time::from_micros(reader.int()?);
         let records = read_records(&mut reader)?;
         let texts = read_sorted(&mut reader, Reader::text)?;
@@ -174,6 +183,9 @@ impl FeatureState {
         }
         for (event, assertions) in read_waiting(&mut reader)? {
             state.labels.restore_waiting(event, assertions);
+        }
+        if let Some(graph) = &mut state.graph {
+            graph.read(&mut reader)?;
         }
         reader.end()?;
         state.fill(records, &texts, &groups)?;

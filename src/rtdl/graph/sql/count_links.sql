@@ -1,0 +1,1 @@
+SELECT count(*) FROM rtdl.graph_link WHERE platform_run_id = $1

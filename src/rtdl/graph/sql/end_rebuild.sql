@@ -1,0 +1,1 @@
+DELETE FROM rtdl.graph_rebuild WHERE platform_run_id = $1

@@ -1,0 +1,647 @@
+//! The entity graph against a naive reference that looks at every record for every question:
+//! random records in random order, late and repeated ones, labels before and after their events,
+//! questions as of any time, restarts from bytes in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fraudplat::contracts::decision::Value;
+use fraudplat::contracts::feature_set::GraphMeasure;
+use fraudplat::contracts::graph::EntityKind;
+use fraudplat::contracts::payload::ArrivalEntities;
+use fraudplat::domain::canonical::{Canon, Reader};
+use fraudplat::domain::digest::Digest;
+use fraudplat::domain::time::Time;
+use fraudplat::engine::graph::{Graph, HUB_LINKS_MAX, Measure, Met, Node};
+use fraudplat::engine::{EventRecord, FeatureSet, FeatureState, LabelRecord};
+use proptest::prelude::*;
+
+use crate::case::{self, SECOND};
+
+/// A record: entities by kind, their time, and whether it is a payment.
+#[derive(Debug, Clone)]
+struct Record {
+    ids: [Option<u16>; 6],
+    ts: i64,
+    is_payment: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Record(usize),
+    Label(usize),
+    Restart,
+    Ask(i64),
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    records: Vec<Record>,
+    /// (record, observed, is_fraud)
+    labels: Vec<(usize, i64, bool)>,
+    steps: Vec<Step>,
+}
+
+type Owned = (EntityKind, String);
+
+impl Record {
+    fn arrival(&self) -> ArrivalEntities {
+        let id = |kind: EntityKind| self.ids[kind as usize].map(|it| format!("{it}"));
+        ArrivalEntities {
+            merchant_id: "m".to_owned(),
+            arrival_seq: 1,
+            customer_id: id(EntityKind::Customer),
+            account_id: id(EntityKind::Account),
+            card_id: id(EntityKind::Card),
+            device_id: id(EntityKind::Device),
+            ip: id(EntityKind::Ip),
+            terminal_id: Some("t".to_owned()),
+            beneficiary_id: id(EntityKind::Beneficiary),
+        }
+    }
+
+    fn payment(&self, nth: usize) -> EventRecord {
+        let plain = case::Event {
+            ts: self.ts,
+            customer: 0,
+            terminal: None,
+            amount: 1,
+            points: None,
+        };
+        let arrival = self.arrival();
+        let mut event = case::record(nth, &plain);
+        event.customer_id = arrival.customer_id.unwrap_or_else(|| "0".to_owned());
+        event.account_id = arrival.account_id;
+        event.card_id = arrival.card_id;
+        event.device_id = arrival.device_id;
+        event.ip = arrival.ip;
+        event.beneficiary_id = arrival.beneficiary_id;
+        event
+    }
+
+    /// By the rule's words: the first of these kinds with each of the others.
+    fn links(&self) -> Vec<(Owned, Owned)> {
+        let mut ids = self.ids;
+        if self.is_payment {
+            ids[0] = ids[0].or(Some(0));
+        }
+        let named = EntityKind::ALL.iter().zip(ids);
+        let named = named.filter_map(|(kind, id)| Some((*kind, id?.to_string())));
+        let named: Vec<Owned> = named.collect();
+        let others = named.iter().skip(1);
+        others.map(|it| (named[0].clone(), it.clone())).collect()
+    }
+}
+
+/// What was taken so far, and the definitions.
+struct Reference<'a> {
+    case: &'a Case,
+    records: BTreeSet<usize>,
+    labels: BTreeSet<usize>,
+}
+
+impl Reference<'_> {
+    fn neighbours(&self, of: &Owned, t: i64) -> BTreeMap<Owned, i64> {
+        let mut found = BTreeMap::new();
+        for record in self.records.iter().map(|it| &self.case.records[*it]) {
+            for (one, other) in record.links() {
+                for (from, to) in [(&one, &other), (&other, &one)] {
+                    if from == of && record.ts <= t {
+                        let since = found.entry(to.clone()).or_insert(record.ts);
+                        *since = record.ts.min(*since);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn entities(&self) -> BTreeSet<Owned> {
+        let records = self.records.iter().map(|it| &self.case.records[*it]);
+        let links = records.flat_map(Record::links);
+        links.flat_map(|(one, other)| [one, other]).collect()
+    }
+
+    /// How far each entity is away, going through no hub.
+    fn distances(&self, start: &Owned, t: i64) -> BTreeMap<Owned, usize> {
+        let mut found = BTreeMap::from([(start.clone(), 0)]);
+        for hops in 0.. {
+            let edge = found.iter().filter(|(_, at)| **at == hops);
+            let edge: Vec<Owned> = edge.map(|(it, _)| it.clone()).collect();
+            if edge.is_empty() {
+                break;
+            }
+            for node in edge {
+                let behind = self.neighbours(&node, t);
+                if behind.len() > HUB_LINKS_MAX {
+                    continue;
+                }
+                for it in behind.into_keys() {
+                    found.entry(it).or_insert(hops + 1);
+                }
+            }
+        }
+        found
+    }
+
+    fn is_fraud(&self, customer: &str, t: i64) -> bool {
+        self.records.iter().any(|nth| {
+            let record = &self.case.records[*nth];
+            let whose = record.ids[0].unwrap_or(0).to_string();
+            let labels = self.labels.iter().map(|it| (*it, &self.case.labels[*it]));
+            let visible = labels.filter(|(_, it)| it.0 == *nth && it.1 <= t);
+            let latest = visible.max_by_key(|(at, it)| (it.1, case::assertion_id(*at)));
+            record.is_payment && whose == customer && latest.is_some_and(|(_, it)| it.2)
+        })
+    }
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let id = || proptest::option::weighted(0.5, 0..4_u16);
+    let ids = [id(), id(), id(), id(), id(), id()];
+    let record = (ids, 0..40_i64, any::<bool>());
+    let record = record.prop_map(|(ids, ts, is_payment)| Record {
+        ids,
+        ts,
+        is_payment,
+    });
+    proptest::collection::vec(record, 1..40).prop_flat_map(|records| {
+        let n = records.len();
+        let label = (0..n, 0..60_i64, any::<bool>());
+        let step = prop_oneof![
+            6 => (0..n).prop_map(Step::Record),
+            2 => (0..20_usize).prop_map(Step::Label),
+            1 => Just(Step::Restart),
+            3 => (-1..60_i64).prop_map(Step::Ask),
+        ];
+        let labels = proptest::collection::vec(label, 20);
+        let steps = proptest::collection::vec(step, 1..60);
+        (Just(records), labels, steps).prop_map(|(records, labels, steps)| Case {
+            records,
+            labels,
+            steps,
+        })
+    })
+}
+
+fn apply(graph: &mut Graph, case: &Case, nth: usize) {
+    let record = &case.records[nth];
+    match record.is_payment {
+        true => graph.apply_event(&record.payment(nth)),
+        false => {
+            let ts = Time::from_micros(record.ts * SECOND);
+            graph.apply(Met::in_arrival(&record.arrival()), ts);
+        }
+    }
+}
+
+fn label(case: &Case, nth: usize) -> LabelRecord {
+    let (event, observed, is_fraud) = case.labels[nth];
+    let label = case::Label {
+        event,
+        observed,
+        is_fraud,
+    };
+    case::label_record(nth, &label)
+}
+
+fn bytes(graph: &Graph) -> Vec<u8> {
+    let mut canon = Canon::new();
+    graph.write(&mut canon);
+    canon.into_bytes()
+}
+
+fn run(case: &Case) -> Result<(), TestCaseError> {
+    let mut graph = Graph::default();
+    let mut reference = Reference {
+        case,
+        records: BTreeSet::new(),
+        labels: BTreeSet::new(),
+    };
+    for step in &case.steps {
+        match step {
+            Step::Record(nth) => {
+                apply(&mut graph, case, *nth);
+                reference.records.insert(*nth);
+            }
+            Step::Label(nth) => {
+                graph.apply_label(&label(case, *nth));
+                reference.labels.insert(*nth);
+            }
+            Step::Restart => {
+                let written = bytes(&graph);
+                let mut reader = Reader::new(&written);
+                graph =
+                    Graph::read(&mut reader).map_err(|it| TestCaseError::fail(it.to_string()))?;
+                prop_assert_eq!(bytes(&graph), written);
+            }
+            Step::Ask(t) => ask(&graph, &reference, *t)?,
+        }
+    }
+    let mut in_order = Graph::default();
+    for nth in &reference.labels {
+        in_order.apply_label(&label(case, *nth));
+    }
+    for nth in &reference.records {
+        apply(&mut in_order, case, *nth);
+    }
+    prop_assert_eq!(
+        bytes(&graph),
+        bytes(&in_order),
+        "the way shows in the bytes"
+    );
+    Ok(())
+}
+
+fn ask(graph: &Graph, reference: &Reference<'_>, t: i64) -> Result<(), TestCaseError> {
+    let as_of = Time::from_micros(t * SECOND);
+    let entities = reference.entities();
+    for entity in &entities {
+        let node: Node<'_> = (entity.0, &entity.1);
+        let expect = reference.neighbours(entity, t);
+        let found = graph.neighbours(node, as_of).into_iter();
+        let found = found.map(|((kind, id), at)| ((kind, id.to_owned()), at.micros() / SECOND));
+        prop_assert_eq!(
+            found.collect::<Vec<_>>(),
+            expect.into_iter().collect::<Vec<_>>()
+        );
+        around(graph, reference, entity, t)?;
+        let customer = &entity.1;
+        if entity.0 == EntityKind::Customer {
+            let expect = reference.is_fraud(customer, t);
+            prop_assert_eq!(graph.is_labelled(customer, as_of), expect, "{}", customer);
+        }
+    }
+    for kind in EntityKind::ALL {
+        shared(graph, reference, &entities, (*kind, t))?;
+    }
+    Ok(())
+}
+
+/// Component, paths and measures of one entity.
+fn around(
+    graph: &Graph,
+    reference: &Reference<'_>,
+    entity: &Owned,
+    t: i64,
+) -> Result<(), TestCaseError> {
+    let as_of = Time::from_micros(t * SECOND);
+    let node: Node<'_> = (entity.0, &entity.1);
+    let away = reference.distances(entity, t);
+    let walk = graph.component(node, as_of, usize::MAX);
+    prop_assert!(walk.is_whole());
+    let found = walk.members().into_iter();
+    let found = found.map(|((kind, id), hops, _)| ((*kind, (*id).to_owned()), hops as usize));
+    prop_assert_eq!(found.collect::<BTreeMap<_, _>>(), away.clone());
+    for max in 1..4 {
+        let walk = graph.component(node, as_of, max);
+        prop_assert_eq!(walk.members().len(), max.min(away.len()));
+        prop_assert_eq!(walk.is_whole(), away.len() <= max);
+    }
+    for other in reference.entities() {
+        let way = graph.path((node, (other.0, &other.1)), as_of, usize::MAX);
+        let steps = way.steps();
+        prop_assert_eq!(steps.len(), away.get(&other).map_or(0, |it| it + 1));
+        for pair in steps.windows(2) {
+            let behind = reference.neighbours(&(pair[0].0, pair[0].1.to_owned()), t);
+            prop_assert!(behind.contains_key(&(pair[1].0, pair[1].1.to_owned())));
+        }
+    }
+    let others = away.iter().filter(|(it, _)| *it != entity);
+    let within = |hops: usize| others.clone().filter(move |(_, at)| **at <= hops);
+    let is_customer = |it: &Owned| it.0 == EntityKind::Customer;
+    let labelled = |it: &Owned| is_customer(it) && reference.is_fraud(&it.1, t);
+    let expect = [
+        (GraphMeasure::Degree, 2, within(1).count()),
+        (
+            GraphMeasure::SharedCustomers,
+            2,
+            within(2).filter(|it| is_customer(it.0)).count(),
+        ),
+        (GraphMeasure::ComponentSize, 2, away.len()),
+        (
+            GraphMeasure::LabelledNeighbours,
+            1,
+            within(1).filter(|it| labelled(it.0)).count(),
+        ),
+        (
+            GraphMeasure::LabelledNeighbours,
+            2,
+            within(2).filter(|it| labelled(it.0)).count(),
+        ),
+    ];
+    for (measure, hops, expect) in expect {
+        let asked = Measure {
+            measure,
+            kind: entity.0,
+            through: EntityKind::ALL.to_vec(),
+            hops,
+        };
+        let expect = Value::Int(i64::try_from(expect).unwrap());
+        prop_assert_eq!(
+            asked.of(graph, &entity.1, as_of),
+            expect,
+            "{:?} of {:?}",
+            asked,
+            entity
+        );
+    }
+    Ok(())
+}
+
+fn shared(
+    graph: &Graph,
+    reference: &Reference<'_>,
+    entities: &BTreeSet<Owned>,
+    (kind, t): (EntityKind, i64),
+) -> Result<(), TestCaseError> {
+    let mut expect = Vec::new();
+    for entity in entities.iter().filter(|it| it.0 == kind) {
+        let users = reference.neighbours(entity, t).into_iter();
+        let users = users.filter(|((kind, _), _)| *kind == EntityKind::Customer);
+        let users: Vec<(String, i64)> = users.map(|((_, id), at)| (id, at)).collect();
+        if users.len() > 1 {
+            expect.push((entity.1.clone(), users));
+        }
+    }
+    let found = graph
+        .shared(kind, Time::from_micros(t * SECOND))
+        .into_iter();
+    let found = found.map(|(id, users)| {
+        let users = users.into_iter();
+        let users = users.map(|(id, at)| (id.to_owned(), at.micros() / SECOND));
+        (id.to_owned(), users.collect())
+    });
+    prop_assert_eq!(found.collect::<Vec<(String, Vec<_>)>>(), expect);
+    Ok(())
+}
+
+#[test]
+fn every_answer_of_the_graph_is_what_its_definition_says() {
+    let config = ProptestConfig {
+        cases: crate::cases() / 8,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let result = runner.run(&case(), |case| run(&case));
+    result.unwrap_or_else(|found| panic!("{found}"));
+}
+
+/// Customers 1 to `n` on device 1, one a second; customer 1 also has card 1 with customer 9000.
+fn office(n: u16) -> Graph {
+    let mut graph = Graph::default();
+    let mut meet = |ids: [Option<u16>; 6], ts: i64| {
+        let record = Record {
+            ids,
+            ts,
+            is_payment: false,
+        };
+        graph.apply(
+            Met::in_arrival(&record.arrival()),
+            Time::from_micros(ts * SECOND),
+        );
+    };
+    // The latest first: the order of arrival must not show.
+    for customer in (1..=n).rev() {
+        meet(
+            [Some(customer), None, None, Some(1), None, None],
+            customer.into(),
+        );
+    }
+    meet([Some(1), None, Some(1), None, None, None], 1);
+    meet([Some(9_000), None, Some(1), None, None, None], 1);
+    graph
+}
+
+#[test]
+fn nothing_is_reached_through_a_hub_and_one_link_less_is_none() {
+    let n = u16::try_from(HUB_LINKS_MAX).unwrap() + 1;
+    let graph = office(n);
+    let (before, at) = (i64::from(n) - 1, i64::from(n));
+    let of = |measure, kind, id: &str, t: i64| {
+        let through = EntityKind::ALL.to_vec();
+        let asked = Measure {
+            measure,
+            kind,
+            through,
+            hops: 2,
+        };
+        asked.of(&graph, id, Time::from_micros(t * SECOND))
+    };
+    use EntityKind::{Customer, Device};
+    use GraphMeasure::{ComponentSize, Degree, SharedCustomers};
+    let all = i64::from(n);
+    assert_eq!(
+        of(SharedCustomers, Customer, "1", before),
+        Value::Int(all - 1)
+    );
+    assert_eq!(of(SharedCustomers, Customer, "1", at), Value::Int(1));
+    assert_eq!(of(Degree, Device, "1", at), Value::Int(all));
+    assert_eq!(
+        of(SharedCustomers, Device, "1", before),
+        Value::Int(all - 1)
+    );
+    assert_eq!(of(SharedCustomers, Device, "1", at), Value::Missing);
+    // 300 customers, device, card, customer 9000; then customer 1, device, card, customer 9000.
+    assert_eq!(
+        of(ComponentSize, Customer, "1", before),
+        Value::Int(all - 1 + 3)
+    );
+    assert_eq!(of(ComponentSize, Customer, "1", at), Value::Int(4));
+
+    let as_of = |t: i64| Time::from_micros(t * SECOND);
+    let ends = ((Customer, "2"), (Customer, "9000"));
+    assert_eq!(graph.path(ends, as_of(before), 1_000).steps().len(), 5);
+    let none = graph.path(ends, as_of(at), 1_000);
+    assert!(none.steps().is_empty() && none.is_whole());
+    // A way may end at a hub, and so begin at one.
+    for ends in [
+        ((Device, "1"), (Customer, "9000")),
+        ((Customer, "9000"), (Device, "1")),
+    ] {
+        let way = graph.path(ends, as_of(at), 1_000);
+        let steps = way.steps();
+        assert_eq!(
+            (steps.len(), steps.first(), steps.last()),
+            (4, Some(&ends.0), Some(&ends.1))
+        );
+    }
+    let walk = graph.component((Customer, "2"), as_of(at), 1_000);
+    assert_eq!(walk.hubs().collect::<Vec<_>>(), [&(Device, "1")]);
+    assert!(walk.is_whole());
+}
+
+const SET: &str = "
+feature_set: graph
+version: 1
+features:
+  - {name: customers, graph: degree, entity: [device_id]}
+  - {name: cards, graph: degree, entity: [customer_id], through: [card_id]}
+  - {name: sharers, graph: shared_customers, entity: [customer_id]}
+  - {name: together, graph: component_size, entity: [customer_id]}
+  - {name: near, graph: labelled_neighbours, entity: [customer_id], hops: 1}
+  - {name: tainted, graph: labelled_neighbours, entity: [card_id]}
+";
+
+/// The features of a payment by the definitions, from the payments taken so far.
+fn features(reference: &Reference<'_>, nth: usize) -> Vec<Value> {
+    let record = &reference.case.records[nth];
+    let t = record.ts;
+    let named = |kind: EntityKind| {
+        let id = record.ids[kind as usize].or((kind == EntityKind::Customer).then_some(0));
+        id.map(|it| (kind, it.to_string()))
+    };
+    let counted = |kind, count: &dyn Fn(&Owned) -> usize| match named(kind) {
+        None => Value::Missing,
+        Some(entity) => Value::Int(i64::try_from(count(&entity)).unwrap()),
+    };
+    let within = |entity: &Owned, hops: usize, is_labelled: bool| {
+        let away = reference.distances(entity, t).into_iter();
+        let others = away.filter(|(it, at)| it != entity && *at <= hops);
+        let counts = |(kind, id): &Owned| {
+            *kind == EntityKind::Customer && (!is_labelled || reference.is_fraud(id, t))
+        };
+        others.filter(|(it, _)| counts(it)).count()
+    };
+    let cards = |entity: &Owned| {
+        let neighbours = reference.neighbours(entity, t).into_keys();
+        neighbours.filter(|it| it.0 == EntityKind::Card).count()
+    };
+    use EntityKind::{Card, Customer, Device};
+    vec![
+        counted(Device, &|it| reference.neighbours(it, t).len()),
+        counted(Customer, &cards),
+        counted(Customer, &|it| within(it, 2, false)),
+        counted(Customer, &|it| reference.distances(it, t).len()),
+        counted(Customer, &|it| within(it, 1, true)),
+        counted(Card, &|it| within(it, 2, true)),
+    ]
+}
+
+/// A feature state over the payments of a case, in whatever order, through restarts.
+fn run_features(set: &Arc<FeatureSet>, case: &Case) -> Result<(), TestCaseError> {
+    let digest = Digest::of_bytes(SET.as_bytes());
+    let mut state = FeatureState::new(Arc::clone(set));
+    let mut reference = Reference {
+        case,
+        records: BTreeSet::new(),
+        labels: BTreeSet::new(),
+    };
+    for step in &case.steps {
+        match step {
+            Step::Record(nth) if case.records[*nth].is_payment => {
+                let event = case.records[*nth].payment(*nth);
+                prop_assert_eq!(state.apply_event(&event), Ok(()));
+                reference.records.insert(*nth);
+                let found = state.compute(&event).values;
+                prop_assert_eq!(
+                    found,
+                    features(&reference, *nth),
+                    "{:?}",
+                    case.records[*nth]
+                );
+            }
+            Step::Label(nth) => {
+                state.apply_label(&label(case, *nth));
+                reference.labels.insert(*nth);
+            }
+            Step::Restart => {
+                let bytes = state.to_bytes(&digest);
+                let read = FeatureState::from_bytes(Arc::clone(set), &digest, &bytes);
+                state = read.map_err(|it| TestCaseError::fail(it.to_string()))?;
+                prop_assert_eq!(state.to_bytes(&digest), bytes);
+            }
+            Step::Record(_) | Step::Ask(_) => {}
+        }
+    }
+    let mut in_order = FeatureState::new(Arc::clone(set));
+    for nth in &reference.records {
+        prop_assert_eq!(
+            in_order.apply_event(&case.records[*nth].payment(*nth)),
+            Ok(())
+        );
+    }
+    for nth in &reference.labels {
+        in_order.apply_label(&label(case, *nth));
+    }
+    prop_assert_eq!(state.to_bytes(&digest), in_order.to_bytes(&digest));
+    Ok(())
+}
+
+#[test]
+fn every_graph_feature_is_what_its_definition_says() {
+    let set = FeatureSet::compile("graph.yaml", SET);
+    let set = Arc::new(set.unwrap_or_else(|found| {
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        panic!("{}", found.join("\n"))
+    }));
+    let config = ProptestConfig {
+        cases: crate::cases() / 2,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let result = runner.run(&case(), |case| run_features(&set, &case));
+    result.unwrap_or_else(|found| panic!("{found}"));
+}
+
+#[test]
+fn what_the_graph_cannot_be_asked_is_told_where_it_stands() {
+    for (feature, message) in [
+        ("graph: degree", "a `graph` needs its `entity`"),
+        (
+            "graph: degree, entity: [merchant_id]",
+            "is a place, no node",
+        ),
+        (
+            "graph: degree, entity: [card_id, device_id]",
+            "asks about one entity",
+        ),
+        (
+            "graph: degree, entity: [card_id], window: 7d",
+            "`window` does not go with `graph`",
+        ),
+        (
+            "graph: degree, entity: [card_id], agg: count",
+            "`agg` does not go with `graph`",
+        ),
+        (
+            "graph: degree, entity: [card_id], hops: 2",
+            "belongs to `labelled_neighbours`",
+        ),
+        (
+            "graph: degree, entity: [card_id], through: []",
+            "at least one kind",
+        ),
+        (
+            "graph: degree, entity: [card_id], through: [terminal_id]",
+            "is a place, no node",
+        ),
+        (
+            "graph: degree, entity: [card_id], through: [ip, ip]",
+            "a kind stands twice",
+        ),
+        (
+            "graph: labelled_neighbours, entity: [card_id], hops: 3",
+            "`hops` is 1 or 2",
+        ),
+        (
+            "graph: centrality, entity: [card_id]",
+            "unknown word `centrality`",
+        ),
+        (
+            "agg: count, entity: [card_id], window: 7d, hops: 1",
+            "belongs to a feature with `graph`",
+        ),
+    ] {
+        let text = format!("feature_set: s\nversion: 1\nfeatures:\n  - {{name: f, {feature}}}\n");
+        let found = FeatureSet::compile("s.yaml", &text).unwrap_err();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let found = found.join("\n");
+        assert!(
+            found.contains("s.yaml:4:") && found.contains(message),
+            "{feature}: {found}"
+        );
+    }
+}
