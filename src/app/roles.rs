@@ -252,6 +252,7 @@ fn decision_role(
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
         join_wait_ms: platform.profile.semantics.join_wait_ms,
+        posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
     Decision::create(options, ground.clone(), bundle)
@@ -324,6 +325,7 @@ impl Running {
             stop: stop.clone(),
         };
         let router = audit::http::api()
+            .merge(decision::http::api())
             .with_state(Arc::new(self.ground.clone()))
             .merge(http::api().with_state(Arc::new(port)));
         let router = match self.here.ig {

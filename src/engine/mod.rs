@@ -13,6 +13,7 @@ pub(crate) mod expr;
 pub mod features;
 pub mod frame;
 pub mod policy;
+pub mod posture;
 pub(crate) mod yaml;
 
 #[cfg(test)]
