@@ -116,7 +116,7 @@ pub struct DecisionEvidence {
     pub posture: Posture,
     pub posture_reason: String,
     /// What the posture left switched on.
-    pub capabilities: BTreeSet<Capability>,
+    pub capabilities: Vec<String>,
     /// What the posture was judged by; `None` in records from before there was a ladder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posture_signals: Option<PostureSignals>,
@@ -126,6 +126,15 @@ pub struct DecisionEvidence {
     /// The revision of the deciding code; another revision's replay is a diff, not corruption.
     pub engine_rev: i64,
     pub stamps: Stamps,
+}
+
+impl DecisionEvidence {
+    /// What the posture left switched on, of what this release knows.
+    #[must_use]
+    pub fn switched_on(&self) -> BTreeSet<Capability> {
+        let words = self.capabilities.iter();
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
 }
 
 /// What the ladder was told when it was last asked, over the batch of the decision.

@@ -29,6 +29,7 @@ mod operate;
 mod parity;
 #[path = "../support/payments.rs"]
 mod payments;
+mod posture;
 mod repeats;
 mod routes;
 mod schemathesis;

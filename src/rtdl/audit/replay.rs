@@ -78,14 +78,15 @@ pub async fn replay(
         let bundle = bundles.get(&body.bundle_digest, &body.bundle_slot).await?;
         let event = past.up_to(bundle, body, evidence).await?;
         let computed = past.features(bundle).compute(&event);
-        let features = posture::masked(computed, &bundle.feature_set, &evidence.capabilities);
+        let capabilities = evidence.switched_on();
+        let features = posture::masked(computed, &bundle.feature_set, &capabilities);
         let frame = frame(evidence, &context)?;
         let given = Given {
             event: &event,
             frame: &frame,
             features: &features,
             posture: evidence.posture,
-            capabilities: &evidence.capabilities,
+            capabilities: &capabilities,
         };
         let recomputed = decide(bundle, &given);
         if canonical::to_bytes(&recomputed)? != stored.body {

@@ -1,6 +1,8 @@
 //! Decides a prefix of a batch in memory: features in log order, body, evidence, chain. Pure but
 //! for the time it is told.
 
+use std::collections::BTreeSet;
+
 use crate::contracts::canonical;
 use crate::contracts::decision::{
     ChainLink, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
@@ -11,7 +13,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::time::Time;
-use crate::domain::vocabulary::Outcome;
+use crate::domain::vocabulary::{Capability, Outcome};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::decide::{ENGINE_REV, Given, decide};
 use crate::engine::event::EventRecord;
@@ -135,7 +137,7 @@ impl Deciding<'_> {
             inputs,
             posture: self.judged.standing.posture,
             posture_reason: self.judged.standing.reason.to_string(),
-            capabilities: self.judged.capabilities.clone(),
+            capabilities: words(&self.judged.capabilities),
             posture_signals: Some(self.judged.signals.clone()),
             admitted_at: pending.admitted_at,
             decided_at: now,
@@ -143,4 +145,8 @@ impl Deciding<'_> {
             stamps: self.stamps.clone(),
         }
     }
+}
+
+fn words(capabilities: &BTreeSet<Capability>) -> Vec<String> {
+    capabilities.iter().map(ToString::to_string).collect()
 }
