@@ -43,6 +43,13 @@ impl Scene {
         }
     }
 
+    async fn waits(&self) {
+        eventually("the decision group waits for context", async || {
+            self.run.count(Counter::JoinWaitCount) > 0
+        })
+        .await;
+    }
+
     /// One payment that is admitted and decided now.
     async fn pay_now(&mut self) -> (DecisionBody, DecisionEvidence) {
         self.pay(1, self.clock.now(), 0, EventClass::ALL).await;
@@ -85,10 +92,7 @@ async fn an_hour_of_stopped_inlets_and_the_catch_up_degrade_nothing() {
         .pay(31, scene.start, 2 * MINUTE_MS, EventClass::ALL)
         .await;
     let decider = scene.run.start(FEATURES);
-    eventually("the decision group waits", async || {
-        scene.run.count(Counter::JoinWaitCount) > 0
-    })
-    .await;
+    scene.waits().await;
     scene.clock.set(scene.at(60 * MINUTE_MS));
     let mut inlets = Tasks::new(CancellationToken::new());
     Inlet::create(Options::default(), &scene.run.world.ground).start(&mut inlets);
@@ -127,11 +131,12 @@ async fn a_part_that_is_really_missing_degrades() {
         EventClass::ArrivalEntities,
     ];
     scene.pay(50, scene.start, 0, &bare).await;
+    let decider = scene.run.start(FEATURES);
+    scene.waits().await;
     // Long enough that the watermark judges it.
     scene.clock.set(scene.at(10 * MINUTE_MS));
     let mut inlets = Tasks::new(CancellationToken::new());
     Inlet::create(Options::default(), &scene.run.world.ground).start(&mut inlets);
-    let decider = scene.run.start(FEATURES);
     scene.run.decided().await;
     stop(decider).await;
     stop(inlets).await;
