@@ -1,6 +1,7 @@
 //! The command line: what there is, in words that teach.
 
 mod auth;
+mod decision;
 mod graph;
 mod ig;
 
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
+pub(crate) use crate::app::cli::decision::{DecisionCommand, PostureCommand, PostureForce};
 pub(crate) use crate::app::cli::graph::{GraphCommand, Of as GraphOf};
 pub(crate) use crate::app::cli::ig::{Ambiguous, Ig, Quarantine, Receipts};
 
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     /// Ingestion Gate: what it refused, what the bus did not answer
     #[command(subcommand)]
     Ig(Ig),
+    /// The decisions as they are made: what they may draw on
+    #[command(subcommand)]
+    Decision(DecisionCommand),
     /// Recompute decisions from the archive and compare byte for byte
     #[command(subcommand)]
     Replay(Replay),

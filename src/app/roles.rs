@@ -255,6 +255,7 @@ fn decision_role(
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
         join_wait_ms: platform.profile.semantics.join_wait_ms,
+        posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
     Decision::create(options, ground.clone(), bundle)
@@ -328,8 +329,9 @@ impl Running {
         };
         let evidence = Arc::new(self.ground.clone());
         let router = audit::http::api()
-            .with_state(evidence.clone())
-            .merge(graph::http::api().with_state(evidence))
+            .merge(graph::http::api())
+            .merge(decision::http::api())
+            .with_state(evidence)
             .merge(http::api().with_state(Arc::new(port)));
         let router = match self.here.ig {
             true => router.merge(gate.router()),

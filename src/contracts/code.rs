@@ -80,6 +80,7 @@ codes! {
     GraphRebuilding = "GRAPH_REBUILDING" => "Ask again when the rebuild is done; if it broke off, start it again: fraudplat graph rebuild --run R.",
     EvidenceDropped = "EVIDENCE_DROPPED" => "Retention dropped these days after proof; the proof names the objects that hold their rows.",
     RetentionRefused = "RETENTION_REFUSED" => "Name a day that has come; what is to stay longer or shorter is retention.evidence_days.",
+    PostureRefused = "POSTURE_REFUSED" => "Give a reason, and a time to come or none; fraudplat decision posture show tells what is in force.",
     RunFactsMismatch = "RUN_FACTS_MISMATCH" => "The run's facts are not those READY names; start the run again.",
     DataDirBusy = "DATA_DIR_BUSY" => "Another process owns the data directory; stop it or give another --data-dir.",
     SharedSubstratesRequired = "SHARED_SUBSTRATES_REQUIRED" => "Run --role all on the embedded profile, or take a profile with shared substrates.",

@@ -1,18 +1,18 @@
 //! A decision at rest: a body that replay must recompute byte for byte, and evidence that says
 //! from what (L6, L12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::stamps::Stamps;
 use crate::domain::digest::{Digest, Tagged};
-use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
+use crate::domain::ids::{ActorId, DecisionId, EventId, FactId, PlatformRunId};
 use crate::domain::keys::Pins;
 use crate::domain::offset::{Basis, OriginOffset};
 use crate::domain::time::Time;
-use crate::domain::vocabulary::{EventClass, Outcome, Posture};
+use crate::domain::vocabulary::{Capability, EventClass, Outcome, Posture};
 
 pub const SCHEMA_VERSION: i64 = 1;
 
@@ -117,12 +117,74 @@ pub struct DecisionEvidence {
     pub posture_reason: String,
     /// What the posture left switched on.
     pub capabilities: Vec<String>,
+    /// What the posture was judged by; `None` in records from before there was a ladder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posture_signals: Option<PostureSignals>,
     /// From the traffic event: join waits are measured from here.
     pub admitted_at: Time,
     pub decided_at: Time,
     /// The revision of the deciding code; another revision's replay is a diff, not corruption.
     pub engine_rev: i64,
     pub stamps: Stamps,
+}
+
+impl DecisionEvidence {
+    /// What the posture left switched on, of what this release knows.
+    #[must_use]
+    pub fn switched_on(&self) -> BTreeSet<Capability> {
+        let words = self.capabilities.iter();
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
+}
+
+/// What the ladder was told when it was last asked, over the batch of the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostureSignals {
+    /// The newest decisions of the run, at most as many as the ladder looks back on.
+    pub recent: u32,
+    /// Those of them that lack a part of their frame.
+    pub missing: u32,
+    /// Failed reads and commits of the store within the last minute.
+    pub store_errors: u32,
+    /// How late the batch was by the group's own fault; `None` where a world is streamed at a pace of its
+    /// own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_lag_ms: Option<u64>,
+    /// How much of the lateness is not the group's own: it had to wait for context.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excused_ms: u64,
+    pub bundle: BundleState,
+    /// The operator's word that decides alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forced: Option<PostureForceRef>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// Which bundle decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum BundleState {
+    /// The active one.
+    #[default]
+    Resolved,
+    /// The declared safe fallback.
+    Fallback,
+    /// None: the built-in one that fails closed.
+    None,
+}
+
+/// Who forced a posture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostureForceRef {
+    /// The fact that tells of it, with its reason.
+    pub force_id: FactId,
+    pub actor_id: ActorId,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::contracts::decision::DecisionBody;
 use crate::domain::ids::DecisionId;
 use crate::domain::time::Time;
-use crate::domain::vocabulary::Outcome;
+use crate::domain::vocabulary::{Outcome, Posture};
 
 /// What a sender acts on; the whole is at `GET /v1/decisions/{decision_id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +21,19 @@ pub struct DecisionNotice {
     pub rule_score: i64,
     /// Why the decision was made on less than the whole frame.
     pub degraded: Vec<String>,
+    /// Left out where it is `NORMAL`.
+    #[serde(default = "normal", skip_serializing_if = "is_normal")]
+    pub posture: Posture,
     pub decided_at: Time,
+}
+
+const fn normal() -> Posture {
+    Posture::Normal
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_normal(posture: &Posture) -> bool {
+    *posture == Posture::Normal
 }
 
 impl DecisionNotice {
@@ -33,6 +45,7 @@ impl DecisionNotice {
             reasons: body.reasons,
             rule_score: body.rule_score,
             degraded: body.degraded,
+            posture: body.posture,
             decided_at,
         }
     }

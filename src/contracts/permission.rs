@@ -29,6 +29,8 @@ vocabulary!(
         RunRead = "RUN_READ",
         /// Having the parts of a run written out.
         RunOperate = "RUN_OPERATE",
+        /// Forcing a posture on the decisions of a run, or of all.
+        PostureForce = "POSTURE_FORCE",
         /// Command lines for the owner of the data directory.
         Commands = "COMMANDS",
         /// A connection whose client shows a certificate: one that proves nothing goes no further.
@@ -80,6 +82,7 @@ impl Corridor {
             Corridor::EvidenceResolve => &[Cm, Ofs, Mf, Reconcile, Investigator, Auditor, Operator],
             Corridor::RunRead => &[Wsp, Reconcile, Investigator, Auditor, Operator],
             Corridor::RunOperate => &[Wsp, Reconcile, Operator],
+            Corridor::PostureForce => &[Operator],
             Corridor::Commands => &[Owner],
             Corridor::Port => CallerRole::ALL,
         }

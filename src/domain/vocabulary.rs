@@ -107,6 +107,40 @@ vocabulary!(Posture {
     FailClosed = "FAIL_CLOSED",
 });
 
+vocabulary!(
+    /// What a decision may draw on; a posture switches some of it off.
+    Capability {
+        /// Windows over payments and labels, and what is derived from them.
+        Features = "features",
+        /// Features of the entity graph.
+        Graph = "graph",
+        Model = "model",
+        /// The rules of the bundle.
+        Policy = "policy",
+        /// Bundles that are scored and never acted on.
+        Shadow = "shadow",
+    }
+);
+
+vocabulary!(
+    /// Why a posture stands.
+    PostureReason {
+        Calm = "CALM",
+        /// Too many decisions lack a part of their frame.
+        MissingContext = "MISSING_CONTEXT",
+        /// Too many reads or commits of the store failed.
+        StoreErrors = "STORE_ERRORS",
+        /// The decision group is behind by its own fault.
+        OwnLag = "OWN_LAG",
+        /// Another bundle decides than the one that is active.
+        BundleFallback = "BUNDLE_FALLBACK",
+        /// No bundle may decide.
+        BundleNone = "BUNDLE_NONE",
+        /// An operator said so.
+        Forced = "FORCED",
+    }
+);
+
 vocabulary!(CaseTriggerType {
     DecisionEscalation = "DECISION_ESCALATION",
     ActionFailure = "ACTION_FAILURE",
@@ -172,6 +206,9 @@ vocabulary!(
         SecretRotated = "SECRET_ROTATED",
         EvidenceRefResolved = "EVIDENCE_REF_RESOLVED",
         PartitionsDropped = "PARTITIONS_DROPPED",
+        PostureChanged = "POSTURE_CHANGED",
+        PostureForced = "POSTURE_FORCED",
+        PostureReleased = "POSTURE_RELEASED",
         // Anomalies.
         PayloadHashMismatch = "PAYLOAD_HASH_MISMATCH",
         PublishAmbiguous = "PUBLISH_AMBIGUOUS",

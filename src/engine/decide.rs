@@ -1,14 +1,17 @@
 //! The decision: a pure function of (event, frame, features, bundle, posture). Replay calls it with
 //! the same arguments and must get the same bytes (L12).
 
+use std::collections::BTreeSet;
+
 use crate::contracts::decision::{DecisionBody, InputPart, SCHEMA_VERSION};
 use crate::domain::ids::DecisionId;
-use crate::domain::vocabulary::{EventClass, Posture};
+use crate::domain::vocabulary::{Capability, EventClass, Posture};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureVector;
 use crate::engine::frame::JoinFrame;
 use crate::engine::policy::Inputs;
+use crate::engine::posture;
 
 /// Raised whenever the same inputs would give other bytes; another revision's replay is then a
 /// diff, not corruption.
@@ -21,8 +24,11 @@ pub struct Given<'g> {
     pub frame: &'g JoinFrame,
     /// Of the bundle's feature set.
     pub features: &'g FeatureVector,
-    /// Recorded; what it switches off was left out of the rest by the caller.
+    /// Recorded: under another than `NORMAL` the decision is a degraded one.
     pub posture: Posture,
+    /// What the posture left switched on. What it took off was left out of the rest by the caller,
+    /// but for the rules, which are tried here.
+    pub capabilities: &'g BTreeSet<Capability>,
 }
 
 /// Decides.
@@ -33,19 +39,25 @@ pub fn decide(bundle: &CompiledBundle, given: &Given<'_>) -> DecisionBody {
         frame,
         features,
         posture,
+        capabilities,
     } = *given;
     assert_eq!(
         features.values.len(),
         bundle.feature_set.features().count(),
         "the features are those of the bundle"
     );
-    let degraded = frame.degradations(event);
-    let result = bundle.policy.evaluate(&Inputs {
-        event,
-        arrival: frame.arrival_event.as_ref().map(|it| &it.payload),
-        degraded: !degraded.is_empty(),
-        features: &features.values,
-    });
+    let mut degraded = frame.degradations(event);
+    let is_incomplete = !degraded.is_empty();
+    degraded.extend(posture::degradation(posture));
+    let result = match capabilities.contains(&Capability::Policy) {
+        true => bundle.policy.evaluate(&Inputs {
+            event,
+            arrival: frame.arrival_event.as_ref().map(|it| &it.payload),
+            degraded: is_incomplete,
+            features: &features.values,
+        }),
+        false => posture::fail_closed(),
+    };
     let mut inputs = frame.inputs();
     inputs.insert(InputPart::Traffic, event.payload_hash);
     let mut reasons = result.reasons;

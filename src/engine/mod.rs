@@ -14,6 +14,7 @@ pub mod features;
 pub mod frame;
 pub mod graph;
 pub mod policy;
+pub mod posture;
 pub(crate) mod yaml;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::domain::time::Time;
 use crate::domain::vocabulary::{ArrivalKind, Outcome, Posture};
 use crate::engine::bundle::FileNames;
 use crate::engine::policy::{Inputs, Policy};
+use crate::engine::posture;
 use crate::engine::{
     CompiledBundle, EventRecord, FeatureSet, FeatureState, FramePart, Given, JoinFrame,
     LabelRecord, decide,
@@ -429,16 +430,22 @@ fn frame(customer_id: &str) -> JoinFrame {
 }
 
 fn decided(frame: &JoinFrame, amount_minor: i64) -> DecisionBody {
+    decided_under(Posture::Normal, frame, amount_minor)
+}
+
+fn decided_under(posture: Posture, frame: &JoinFrame, amount_minor: i64) -> DecisionBody {
     let bundle = baseline();
     let event = event("e1", "2018-04-02T12:00:00Z", amount_minor);
     let mut state = FeatureState::new(Arc::clone(&bundle.feature_set));
     state.apply_event(&event).unwrap();
-    let features = state.compute(&event);
+    let capabilities = posture::capabilities(posture);
+    let features = posture::masked(state.compute(&event), &bundle.feature_set, &capabilities);
     let given = Given {
         event: &event,
         frame,
         features: &features,
-        posture: Posture::Normal,
+        posture,
+        capabilities: &capabilities,
     };
     decide(&bundle, &given)
 }
@@ -479,4 +486,29 @@ fn what_the_frame_lacks_is_said() {
     let body = decided(&frame("c2"), 100);
     assert_eq!(body.degraded, ["CONFLICTING_ARRIVAL_ENTITIES"]);
     assert_eq!((body.outcome, body.inputs.len()), (Outcome::Approve, 4));
+}
+
+#[test]
+fn a_posture_is_told_and_fail_closed_leaves_nothing_on() {
+    // The rules of event and windows stay, and a whole frame is not called incomplete.
+    for (posture, code) in [
+        (Posture::Degraded1, "POSTURE_DEGRADED_1"),
+        (Posture::Degraded2, "POSTURE_DEGRADED_2"),
+    ] {
+        let body = decided_under(posture, &frame("c1"), 22_001);
+        assert_eq!((body.outcome, body.trace.len()), (Outcome::Review, 11));
+        assert_eq!(body.reasons, ["HIGH_AMOUNT", code]);
+        assert_eq!(
+            (body.degraded, body.posture),
+            (vec![code.to_owned()], posture)
+        );
+        let normal = decided(&frame("c1"), 22_001);
+        assert_eq!(body.features, normal.features);
+    }
+    let body = decided_under(Posture::FailClosed, &frame("c1"), 100);
+    assert_eq!(body.outcome, posture::FAIL_CLOSED_OUTCOME);
+    assert_eq!(body.reasons, ["POSTURE_FAIL_CLOSED"]);
+    assert!(body.trace.is_empty());
+    assert!(!body.features.is_empty());
+    assert!(body.features.values().all(|it| *it == Value::Missing));
 }

@@ -24,7 +24,7 @@ pub trait Effects: Send + Sync {
 const ATTEMPTS_MAX: u32 = 20;
 
 /// Submits the same rows until they are in: a rolled-back transaction is sent again, an unknown
-/// outcome is settled by the position row. After `Ok` call [`Lease::moved`].
+/// outcome is settled by the position row. Returns how many attempts failed; then call [`Lease::moved`].
 ///
 /// # Errors
 /// [`crate::runtime::lease::Error::Lost`] when another holds the lease, and what no attempt heals.
@@ -34,7 +34,7 @@ pub async fn commit<E: Effects>(
     effects: &E,
     to: &str,
     watermark: Option<Time>,
-) -> Result<(), Error> {
+) -> Result<u32, Error> {
     let mut attempt = 0;
     let mut is_open = false;
     loop {
@@ -43,12 +43,12 @@ pub async fn commit<E: Effects>(
             false => Ok(Settled::RolledBack),
         };
         let outcome = match outcome {
-            Ok(Settled::Committed) => return Ok(()),
+            Ok(Settled::Committed) => return Ok(attempt),
             Ok(Settled::RolledBack) => submit(ground, lease, effects, to, watermark).await,
             Err(error) => Err(error),
         };
         let Err(error) = outcome else {
-            return Ok(());
+            return Ok(attempt);
         };
         let Some(cause) = error.as_db() else {
             return Err(error);

@@ -110,6 +110,15 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         self
     }
 
+    /// Both, on the same state.
+    #[must_use]
+    pub fn merge(self, other: Api<S>) -> Api<S> {
+        Api {
+            router: self.router.merge(other.router),
+            document: self.document.and(other.document),
+        }
+    }
+
     /// The routes on what they stand on.
     pub fn with_state(self, state: S) -> Router {
         self.router.with_state(state)

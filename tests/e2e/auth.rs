@@ -29,7 +29,7 @@ const ROLES: [&str; 14] = [
 ];
 
 /// The table again, by hand: the routes there are, and who gets through each.
-const ALLOWED: [(&str, &str, &[&str]); 8] = [
+const ALLOWED: [(&str, &str, &[&str]); 11] = [
     ("POST", "/v1/events", INGEST),
     ("GET", "/v1/receipts/RUN/traffic/p1", INGEST),
     ("GET", "/v1/decisions/DECISION", EVIDENCE),
@@ -41,6 +41,9 @@ const ALLOWED: [(&str, &str, &[&str]); 8] = [
         "/v1/runs/RUN/flush",
         &["svc:wsp", "svc:reconcile", "operator"],
     ),
+    ("GET", "/v1/posture", RUNS),
+    ("POST", "/v1/posture/force", &["operator"]),
+    ("POST", "/v1/posture/release", &["operator"]),
     ("POST", "/v1/commands", &[]),
 ];
 const INGEST: &[&str] = &["producer", "svc:wsp", "svc:ig"];

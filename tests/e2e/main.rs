@@ -31,6 +31,7 @@ mod p2p;
 mod parity;
 #[path = "../support/payments.rs"]
 mod payments;
+mod posture;
 mod repeats;
 mod routes;
 mod schemathesis;

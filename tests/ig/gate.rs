@@ -273,6 +273,7 @@ pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision>
         batch_records_max: 1_000,
         batch_bytes_max: 1 << 20,
         join_wait_ms: 60_000,
+        posture: decision::ladder::Thresholds::default(),
         snapshot_decisions,
     };
     Decision::create(options, ground.clone(), bundle)

@@ -6,16 +6,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fraudplat::contracts::bundle::Bundle;
+use fraudplat::contracts::decision::{DecisionBody, DecisionEvidence};
 use fraudplat::contracts::ready::Ready;
 use fraudplat::contracts::run_snapshot::RunSnapshot;
 use fraudplat::domain::digest::Digest;
+use fraudplat::domain::ids::{ManifestFingerprint, PlatformRunId};
 use fraudplat::domain::keys::Pins;
+use fraudplat::domain::time::Time;
 use fraudplat::domain::vocabulary::{EventClass, Stream};
 use fraudplat::engine::CompiledBundle;
 use fraudplat::engine::bundle::FileNames;
+use fraudplat::governance::counters::Counter;
 use fraudplat::rtdl::audit;
+use fraudplat::rtdl::decision::ladder::Thresholds;
 use fraudplat::rtdl::decision::{Decision, Options};
-use fraudplat::substrate::clock::{Clock, SystemClock};
+use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
@@ -97,8 +102,20 @@ impl Run {
         Run::over(world().await).await
     }
 
+    /// A live run, whose clock the test sets.
+    pub(crate) async fn live(clock: SetClock) -> Run {
+        let mut world = world().await;
+        world.ground.clock = Arc::new(clock);
+        let mut pins = pins("restore");
+        pins.manifest_fingerprint = ManifestFingerprint::of_live(None, "test");
+        Run::of(world, pins).await
+    }
+
     pub(crate) async fn over(world: World) -> Run {
-        let pins = pins("restore");
+        Run::of(world, pins("restore")).await
+    }
+
+    async fn of(world: World, pins: Pins) -> Run {
         for bundle in [bundle(FEATURES), bundle(OTHER_FEATURES)] {
             let key = format!("mpr/bundles/{}.json", bundle.digest());
             let key = key.parse().unwrap();
@@ -162,6 +179,30 @@ impl Run {
         seqs
     }
 
+    /// Puts a payment's events of these classes, as admitted then.
+    pub(crate) async fn put_at(&self, classes: &[EventClass], seq: i64, admitted_at: Time) {
+        for class in classes {
+            let mut event = context(&self.pins, *class, seq);
+            event.admitted_at = admitted_at;
+            self.world.put(class.stream(), vec![bytes(&event)]).await;
+        }
+    }
+
+    pub(crate) fn id(&self) -> PlatformRunId {
+        self.pins.platform_run_id
+    }
+
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.world.count(&self.pins, counter)
+    }
+
+    /// Every decision's halves, in order of the chain.
+    pub(crate) async fn log(&self) -> Vec<(DecisionBody, DecisionEvidence)> {
+        let (ground, run) = (&self.world.ground, &self.pins.platform_run_id);
+        let all = audit::list(ground, run, 0, 100_000).await.unwrap();
+        all.iter().map(|it| it.open().unwrap()).collect()
+    }
+
     /// Puts one class of these payments' events.
     pub(crate) async fn put(&self, class: EventClass, seqs: RangeInclusive<i64>) {
         let mut records = Vec::new();
@@ -182,6 +223,33 @@ impl Run {
 
     /// Decides all there is, then drains; returns what was said meanwhile.
     pub(crate) async fn decide(&self, features: &str) -> String {
+        self.said.take();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(self.said.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let tasks = self.start(features);
+        self.decided().await;
+        tasks.stop_token().cancel();
+        tasks.join().await.unwrap();
+        self.decided().await;
+        self.said.take()
+    }
+
+    /// Waits until every payment is decided, each once.
+    pub(crate) async fn decided(&self) {
+        let wanted = self.payments;
+        eventually("every payment is decided", async || {
+            self.world.number("SELECT count(*) FROM dla.decision").await >= wanted
+        })
+        .await;
+        let decided = self.world.number("SELECT count(*) FROM dla.decision").await;
+        assert_eq!(decided, wanted, "one decision a payment");
+    }
+
+    /// A decision role that goes on until it is stopped.
+    pub(crate) fn start(&self, features: &str) -> Tasks {
         let names = FileNames {
             feature_set: "f",
             policy: "p",
@@ -191,26 +259,12 @@ impl Run {
             batch_records_max: 40,
             batch_bytes_max: 1 << 20,
             join_wait_ms: 60_000,
+            posture: Thresholds::default(),
             snapshot_decisions: 100,
         };
-        self.said.take();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(self.said.clone())
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
         let mut tasks = Tasks::new(CancellationToken::new());
         Decision::create(options, self.world.ground.clone(), Arc::new(compiled)).start(&mut tasks);
-        let wanted = self.payments;
-        eventually("every payment is decided", async || {
-            self.world.number("SELECT count(*) FROM dla.decision").await >= wanted
-        })
-        .await;
-        tasks.stop_token().cancel();
-        tasks.join().await.unwrap();
-        let decided = self.world.number("SELECT count(*) FROM dla.decision").await;
-        assert_eq!(decided, wanted, "one decision a payment");
-        self.said.take()
+        tasks
     }
 
     /// The file of an object.

@@ -14,6 +14,7 @@ mod inlet_faults;
 mod kinesis_server;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod posture;
 mod reshard;
 mod restore;
 #[path = "../support/tcp_proxy.rs"]

@@ -37,6 +37,7 @@ impl Gate {
             batch_records_max: 1_000,
             batch_bytes_max: 4 << 20,
             join_wait_ms: profile.semantics.join_wait_ms,
+            posture: profile.semantics.posture.unwrap_or_default(),
             snapshot_decisions: profile.decision.snapshot_decisions.get().into(),
         };
         let bundle = bundles::compile(&bundle, &files, None)?;

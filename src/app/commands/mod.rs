@@ -2,6 +2,7 @@
 
 mod auth;
 mod check;
+mod decision;
 pub(crate) mod demo;
 mod describe;
 mod describe_charts;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::bench;
-use crate::app::cli::{AuthCommand, Bench, Cli, Command, Dla, KeyCommand, Sr};
+use crate::app::cli::{AuthCommand, Bench, Cli, Command, DecisionCommand, Dla, KeyCommand, Sr};
 use crate::app::output::Output;
 use crate::app::profile::{self, Profile};
 use crate::app::roles::Bells;
@@ -167,6 +168,9 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Wsp(command) => Box::pin(wsp::run(call, &command)).await,
         Command::Run(command) => Box::pin(runs::run(call, &command)).await,
         Command::Ig(command) => ig::run(call, &command).await,
+        Command::Decision(DecisionCommand::Posture(command)) => {
+            decision::posture(call, command).await
+        }
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
         Command::Graph(command) => Box::pin(graph::run(call, command)).await,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::contracts::attributes::Attributes;
 use crate::domain::ids::TenantId;
 use crate::domain::vocabulary::{Environment, Stream};
+use crate::rtdl::decision::ladder::Thresholds;
 use crate::substrate::db::managed::ManagedOptions;
 use crate::substrate::objects::s3::Encryption;
 
@@ -25,6 +26,10 @@ pub(crate) struct Semantics {
     /// digest, as before there were declarations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) attributes: Option<Attributes>,
+    /// When decisions degrade and when they come back; null: as built in, and no part of the digest, as
+    /// before there was a ladder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) posture: Option<Thresholds>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

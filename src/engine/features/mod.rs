@@ -200,6 +200,14 @@ pub struct FeatureVector {
 }
 
 impl FeatureVector {
+    /// Without a value of any feature of the set.
+    #[must_use]
+    pub fn missing(set: &FeatureSet) -> FeatureVector {
+        FeatureVector {
+            values: vec![Value::Missing; set.features.len()],
+        }
+    }
+
     /// By name, as a decision body holds them. `set` is the one that computed them.
     #[must_use]
     pub fn named(&self, set: &FeatureSet) -> BTreeMap<String, Value> {

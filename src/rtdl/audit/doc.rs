@@ -77,7 +77,9 @@ fn decision() -> Value {
         "evidence": {
             "schema_version": 1, "decision_id": id(), "inputs": {"traffic": input},
             "basis": {"fp.bus.traffic.fraud.v1/shard-000000": {"after": "17"}}, "join": {"traffic": "PRESENT"},
-            "posture": "NORMAL", "posture_reason": "no degradation is in force", "capabilities": ["features", "policy"],
+            "posture": "NORMAL", "posture_reason": "CALM",
+            "capabilities": ["features", "graph", "model", "policy", "shadow"],
+            "posture_signals": {"recent": 17, "missing": 0, "store_errors": 0, "own_lag_ms": 28, "bundle": "RESOLVED"},
             "admitted_at": "2025-01-31T12:00:00.473163Z", "decided_at": "2025-01-31T12:00:00.502117Z", "engine_rev": 1,
             "stamps": {
                 "service_release_id": "git:b2b6", "environment": "local_parity", "mode": "fraud",

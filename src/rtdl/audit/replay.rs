@@ -16,6 +16,7 @@ use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
 use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::FileNames;
+use crate::engine::posture;
 use crate::engine::{
     CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, Given, JoinFrame, decide,
 };
@@ -76,13 +77,16 @@ pub async fn replay(
     for (stored, (body, evidence)) in decisions.iter().zip(&opened) {
         let bundle = bundles.get(&body.bundle_digest, &body.bundle_slot).await?;
         let event = past.up_to(bundle, body, evidence).await?;
-        let features = past.features(bundle).compute(&event);
+        let computed = past.features(bundle).compute(&event);
+        let capabilities = evidence.switched_on();
+        let features = posture::masked(computed, &bundle.feature_set, &capabilities);
         let frame = frame(evidence, &context)?;
         let given = Given {
             event: &event,
             frame: &frame,
             features: &features,
             posture: evidence.posture,
+            capabilities: &capabilities,
         };
         let recomputed = decide(bundle, &given);
         if canonical::to_bytes(&recomputed)? != stored.body {

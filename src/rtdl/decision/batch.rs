@@ -1,6 +1,8 @@
 //! Decides a prefix of a batch in memory: features in log order, body, evidence, chain. Pure but
 //! for the time it is told.
 
+use std::collections::BTreeSet;
+
 use crate::contracts::canonical;
 use crate::contracts::decision::{
     ChainLink, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
@@ -11,13 +13,15 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::offset::{OriginOffset, Position, ShardRef};
 use crate::domain::time::Time;
-use crate::domain::vocabulary::{Outcome, Posture};
+use crate::domain::vocabulary::{Capability, Outcome};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::decide::{ENGINE_REV, Given, decide};
 use crate::engine::event::EventRecord;
+use crate::engine::posture;
 use crate::planted;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::frames::Found;
+use crate::rtdl::decision::posture::Judged;
 use crate::rtdl::decision::state::RunState;
 
 /// One traffic event of this run that is to be decided.
@@ -50,6 +54,7 @@ pub(super) struct Deciding<'a> {
     pub(super) bundle: &'a CompiledBundle,
     pub(super) stamps: &'a Stamps,
     pub(super) shard: &'a ShardRef,
+    pub(super) judged: &'a Judged,
 }
 
 impl Deciding<'_> {
@@ -72,20 +77,23 @@ impl Deciding<'_> {
             drop(applied),
             applied.map_err(|cause| refused(cause.to_string()))?
         );
-        let features = state.features.compute(&pending.event);
-        let posture = Posture::Normal;
+        let capabilities = &self.judged.capabilities;
+        let computed = state.features.compute(&pending.event);
+        // What the posture switches off is left out here, so that deciding stays one function.
+        let features = posture::masked(computed, &self.bundle.feature_set, capabilities);
         let given = Given {
             event: &pending.event,
             frame: &found.frame,
             features: &features,
-            posture,
+            posture: self.judged.standing.posture,
+            capabilities,
         };
         let body = decide(self.bundle, &given);
         position.advance(
             self.shard,
             Position::After(pending.origin_offset.sequence_number.clone()),
         );
-        let evidence = self.evidence(position, pending, found, posture, now);
+        let evidence = self.evidence(position, pending, found, now);
         let body_bytes = canonical::to_bytes(&body).map_err(|cause| refused(cause.to_string()))?;
         let evidence =
             canonical::to_bytes(&evidence).map_err(|cause| refused(cause.to_string()))?;
@@ -112,7 +120,6 @@ impl Deciding<'_> {
         position: &RunPosition,
         pending: &Pending,
         found: &Found,
-        posture: Posture,
         now: Time,
     ) -> DecisionEvidence {
         let mut inputs = found.refs.clone();
@@ -128,13 +135,18 @@ impl Deciding<'_> {
             basis: position.basis.clone(),
             join: found.frame.states(&pending.event),
             inputs,
-            posture,
-            posture_reason: "no degradation is in force".to_owned(),
-            capabilities: vec!["features".to_owned(), "policy".to_owned()],
+            posture: self.judged.standing.posture,
+            posture_reason: self.judged.standing.reason.to_string(),
+            capabilities: words(&self.judged.capabilities),
+            posture_signals: Some(self.judged.signals.clone()),
             admitted_at: pending.admitted_at,
             decided_at: now,
             engine_rev: ENGINE_REV,
             stamps: self.stamps.clone(),
         }
     }
+}
+
+fn words(capabilities: &BTreeSet<Capability>) -> Vec<String> {
+    capabilities.iter().map(ToString::to_string).collect()
 }

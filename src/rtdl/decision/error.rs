@@ -38,3 +38,17 @@ impl From<db::DriverError> for Error {
         Error::Db(error.into())
     }
 }
+
+impl Error {
+    /// Whether a read or a commit of the store failed.
+    pub(super) fn is_of_the_store(&self) -> bool {
+        matches!(
+            self,
+            Error::Db(_)
+                | Error::Lease(lease::Error::Db(_))
+                | Error::Commit(
+                    consumer::Error::Db(_) | consumer::Error::Lease(lease::Error::Db(_))
+                )
+        )
+    }
+}

@@ -8,9 +8,15 @@
 //! doubt it is thrown away and restored: the newest snapshot that fits, and what came after it.
 
 mod batch;
+mod doc;
 mod error;
+pub mod force;
 mod frames;
+pub mod http;
+mod join;
+pub mod ladder;
 mod looks;
+mod posture;
 mod restore;
 mod role;
 mod snapshot;

@@ -10,18 +10,22 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::contracts::decision::BundleState;
 use crate::contracts::decision_notice::DecisionWaiter;
 use crate::contracts::groups::DECISION;
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
-use crate::domain::ids::PlatformRunId;
+use crate::domain::ids::{ManifestFingerprint, PlatformRunId};
+use crate::domain::keys::Pins;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
+use crate::rtdl::decision::posture::{RunPosture, StoreErrors};
 use crate::rtdl::decision::told::{Told, Waiter};
 use crate::rtdl::decision::worker::Worker;
-use crate::rtdl::decision::{snapshot, store, worker};
+use crate::rtdl::decision::{join, snapshot, store, worker};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
@@ -39,6 +43,7 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// How long a decision waits for context, from its admission.
     pub join_wait_ms: u64,
+    pub posture: Thresholds,
     /// Of so many decisions the memory is written out at most once.
     pub snapshot_decisions: i64,
 }
@@ -55,8 +60,22 @@ pub struct Decision {
 /// A run that is looked after.
 struct Tended {
     is_over: Arc<AtomicBool>,
+    store_errors: Arc<StoreErrors>,
     is_working: bool,
     is_done: bool,
+}
+
+/// A run as it was found.
+struct Run {
+    ready: Ready,
+    is_over: Arc<AtomicBool>,
+    store_errors: Arc<StoreErrors>,
+    is_live: bool,
+}
+
+/// A live run's manifest is its name.
+fn is_live(pins: &Pins, name: &str) -> bool {
+    pins.manifest_fingerprint == ManifestFingerprint::of_live(pins.tenant_id.as_ref(), name)
 }
 
 impl Decision {
@@ -123,6 +142,9 @@ impl Decision {
                     };
                     let was_drained = result.is_ok();
                     if let Err(error) = result {
+                        if error.is_of_the_store() && let Some(tended) = tended.get(&run) {
+                            tended.store_errors.note(self.ground.clock.now(), 1);
+                        }
                         tracing::warn!(run = %run, error = &error as &dyn std::error::Error, "decision worker ended; its memory is dropped");
                         tokio::time::sleep(LOOK_EVERY).await;
                     }
@@ -156,6 +178,7 @@ impl Decision {
             listed.insert(run);
             let known = tended.entry(run).or_insert_with(|| Tended {
                 is_over: Arc::default(),
+                store_errors: Arc::default(),
                 is_working: false,
                 is_done: false,
             });
@@ -163,8 +186,13 @@ impl Decision {
             if known.is_working || known.is_done {
                 continue;
             }
-            let is_over = Arc::clone(&known.is_over);
-            if let Some(worker) = self.worker(&client, partitions, ready, is_over).await? {
+            let found = Run {
+                is_live: is_live(&ready.pins, row.get(2)),
+                ready,
+                is_over: Arc::clone(&known.is_over),
+                store_errors: Arc::clone(&known.store_errors),
+            };
+            if let Some(worker) = self.worker(&client, partitions, found).await? {
                 known.is_working = true;
                 let stop = stop.child_token();
                 workers.spawn(async move { (run, Box::pin(worker.work(stop)).await) });
@@ -180,9 +208,14 @@ impl Decision {
         &self,
         client: &db::Client,
         partitions: &Partitions,
-        ready: Ready,
-        is_over: Arc<AtomicBool>,
+        found: Run,
     ) -> Result<Option<Worker>, Error> {
+        let Run {
+            ready,
+            is_over,
+            store_errors,
+            is_live,
+        } = found;
         let run = ready.pins.platform_run_id;
         let initial = RunPosition::initial(&run, &ready.tips).to_text();
         let key = LeaseKey::new(DECISION, run.to_string());
@@ -209,12 +242,16 @@ impl Decision {
             ready,
             shards,
             drained: BTreeSet::new(),
-            context_scopes: worker::context_scopes(&self.ground).await?,
+            context_scopes: join::context_scopes(&self.ground).await?,
             context_drained: 0,
             is_over,
             lease,
             position,
             state: None,
+            posture: RunPosture::new(self.options.posture, is_live),
+            forces: Vec::new(),
+            store_errors,
+            bundle_state: BundleState::Resolved,
             snapshots: snapshot::Writer::new(self.options.snapshot_decisions),
             batch_no: 0,
             renewed: Instant::now(),

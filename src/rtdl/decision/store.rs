@@ -3,10 +3,12 @@
 
 use async_trait::async_trait;
 
+use crate::contracts::fact::Fact;
 use crate::contracts::groups::DECISION;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Outcome;
+use crate::governance::facts;
 use crate::rtdl::decision::batch::Decided;
 use crate::runtime::commit::Effects;
 use crate::runtime::consumer;
@@ -45,6 +47,7 @@ pub(super) struct Batch {
     pub(super) decided: Vec<Decided>,
     pub(super) refused: Vec<Refused>,
     pub(super) counts: Counts,
+    pub(super) facts: Vec<Fact>,
     pub(super) now: Time,
 }
 
@@ -57,6 +60,7 @@ impl Effects for Batch {
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
         append_decisions(tx, &self.key.run, &self.decided).await?;
         append_quarantine(tx, DECISION, &self.refused, self.now).await?;
+        facts::append(tx, &self.facts).await?;
         // A batch of nothing but other runs' records counts nothing of this one.
         if self.counts.seen > self.counts.other_runs {
             append_count(tx, &self.key, &self.counts, self.now).await?;

@@ -9,28 +9,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::contracts::groups::{CONTEXT_GROUPS, DECISION};
+use crate::contracts::decision::BundleState;
+use crate::contracts::fact::Fact;
+use crate::contracts::groups::DECISION;
 use crate::contracts::permission::Corridor;
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::{DecisionId, PlatformRunId};
-use crate::domain::keys::FlowKey;
 use crate::domain::offset::{Position, SequenceNumber, ShardId, ShardRef};
 use crate::domain::time::Time;
-use crate::domain::vocabulary::{EventClass, Stream};
+use crate::domain::vocabulary::{EventClass, Posture, Stream};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
 use crate::planted;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
-use crate::rtdl::decision::frames::{self, Found};
+use crate::rtdl::decision::force::Force;
+use crate::rtdl::decision::frames::Found;
+use crate::rtdl::decision::posture::{Asked, Judged, RunPosture, StoreErrors};
 use crate::rtdl::decision::restore::Restore;
 use crate::rtdl::decision::snapshot;
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::store::{Batch, CountKey, Counts};
 use crate::rtdl::decision::told::Told;
-use crate::rtdl::decision::{Error, Options, watermark};
+use crate::rtdl::decision::{Error, Options};
 use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
@@ -38,15 +41,13 @@ use crate::runtime::lease::Lease;
 use crate::runtime::lineage;
 use crate::runtime::partitions::Partitions;
 use crate::substrate::bus::{BusRecord, ReadFrom, ReadLimit, Shard};
-use crate::substrate::db::{Client, Day};
+use crate::substrate::db::Day;
 
 const READ_WAIT: Duration = Duration::from_millis(50);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// Context is looked for again after 2, 4, 8, … ms, at most this.
-const LOOK_AGAIN_MAX: Duration = Duration::from_millis(32);
 
 /// One record of a batch, in log order.
-enum Item {
+pub(super) enum Item {
     Pending(Box<Pending>),
     Refused(Box<Refused>),
     Repeated,
@@ -54,7 +55,7 @@ enum Item {
 }
 
 /// Items with their place, in log order.
-type Items = VecDeque<(SequenceNumber, Item)>;
+pub(super) type Items = VecDeque<(SequenceNumber, Item)>;
 
 pub(super) struct Worker {
     pub(super) ground: Ground,
@@ -77,21 +78,15 @@ pub(super) struct Worker {
     pub(super) lease: Lease,
     pub(super) position: RunPosition,
     pub(super) state: Option<RunState>,
+    pub(super) posture: RunPosture,
+    /// What operators say, as it was read with the frames of the batch.
+    pub(super) forces: Vec<Force>,
+    pub(super) store_errors: Arc<StoreErrors>,
+    /// How the bundle was come by.
+    pub(super) bundle_state: BundleState,
     pub(super) snapshots: snapshot::Writer,
     pub(super) batch_no: i64,
     pub(super) renewed: Instant,
-}
-
-/// The scopes of every listed shard of the context streams.
-pub(super) async fn context_scopes(ground: &Ground) -> Result<BTreeSet<String>, Error> {
-    let mut scopes = BTreeSet::new();
-    for (_, stream) in CONTEXT_GROUPS {
-        for shard in ground.bus.shards(stream).await? {
-            let shard_id = shard.shard_id;
-            scopes.insert(ShardRef { stream, shard_id }.to_string());
-        }
-    }
-    Ok(scopes)
 }
 
 pub(super) fn traffic(shard: &Shard) -> ShardRef {
@@ -102,7 +97,7 @@ pub(super) fn traffic(shard: &Shard) -> ShardRef {
 }
 
 impl Worker {
-    fn run(&self) -> &PlatformRunId {
+    pub(super) fn run(&self) -> &PlatformRunId {
         &self.ready.pins.platform_run_id
     }
 
@@ -148,7 +143,7 @@ impl Worker {
     }
 
     /// Keeps the lease, and says since when nothing is left to decide.
-    async fn renew(&mut self, seen_at: Option<Time>) -> Result<(), Error> {
+    pub(super) async fn renew(&mut self, seen_at: Option<Time>) -> Result<(), Error> {
         if self.renewed.elapsed() >= RENEW_EVERY {
             let client = self.ground.db.get().await?;
             self.lease.renew(&client, seen_at).await?;
@@ -196,18 +191,6 @@ impl Worker {
         self.drained.insert(shard.shard_id.clone());
         self.shards = self.ground.bus.shards(Stream::Traffic).await?;
         Ok(1)
-    }
-
-    /// The lowest watermark of the context groups. A reshard is met by the drained parent, before
-    /// anything is judged: its children hold what comes after it.
-    async fn context_watermark(&mut self, client: &Client) -> Result<Option<Time>, Error> {
-        let watermarks = watermark::read(client).await?;
-        let n_drained = watermarks.n_drained(&self.context_scopes);
-        if self.context_drained < n_drained {
-            self.context_scopes = context_scopes(&self.ground).await?;
-            self.context_drained = watermarks.n_drained(&self.context_scopes);
-        }
-        Ok(watermarks.lowest(&self.context_scopes))
     }
 
     /// Guards the records and tells this run's new events from repeats and other runs.
@@ -288,61 +271,10 @@ impl Worker {
             let restored = restore.restore().await?;
             self.snapshots.covered = restored.snapshot_seq;
             self.state = Some(restored.state);
+            let newest = (self.run(), self.position.seq);
+            self.posture = self.posture.resume(&self.ground, newest).await;
         }
         Ok(self.state.as_mut().expect("it was set above"))
-    }
-
-    /// The frames of the longest prefix that may be decided: complete, or judged by the watermark.
-    /// Waits until that is at least one; `None` when told to stop meanwhile.
-    async fn decidable(
-        &mut self,
-        items: &Items,
-        has_waited: &mut bool,
-        stop: &CancellationToken,
-    ) -> Result<Option<VecDeque<Found>>, Error> {
-        let pending: Vec<(FlowKey, Time)> = items
-            .iter()
-            .filter_map(|(_, item)| match item {
-                Item::Pending(pending) => {
-                    let event = &pending.event;
-                    let platform_run_id = event.pins.platform_run_id;
-                    let key = FlowKey {
-                        platform_run_id,
-                        flow_id: event.flow_id.clone(),
-                    };
-                    Some((key, pending.admitted_at.plus_ms(self.options.join_wait_ms)))
-                }
-                _ => None,
-            })
-            .collect();
-        let mut found = vec![Found::default(); pending.len()];
-        let mut look_again = Duration::from_millis(2);
-        loop {
-            let client = self.ground.db.get().await?;
-            // Before the frames: what the watermark covers is then in the frames, if it exists.
-            let watermark = self.context_watermark(&client).await?;
-            look_up(&client, &pending, &mut found).await?;
-            drop(client);
-            let judged = |at: usize| watermark.is_some_and(|mark| mark >= pending[at].1);
-            let ready = (0..pending.len()).take_while(|at| found[*at].is_complete() || judged(*at));
-            let n_ready = ready.count();
-            if n_ready > 0 || pending.is_empty() {
-                found.truncate(n_ready);
-                return Ok(Some(found.into()));
-            }
-            if !*has_waited {
-                *has_waited = true;
-                self.ground
-                    .counters
-                    .add(&self.ready.pins, Counter::JoinWaitCount, 1);
-            }
-            if stop.is_cancelled() {
-                return Ok(None);
-            }
-            self.renew(None).await?;
-            tokio::time::sleep(look_again).await;
-            look_again = (look_again * 2).min(LOOK_AGAIN_MAX);
-        }
     }
 
     /// Decides the events that have frames, with what stands between and after them up to the next
@@ -354,6 +286,7 @@ impl Worker {
         mut frames: VecDeque<Found>,
     ) -> Result<(), Error> {
         let now = self.ground.clock.now();
+        let judged = self.judge(items, &frames, now);
         let mut position = self.position.clone();
         let (mut decided, mut refused, mut counts) = (Vec::new(), Vec::new(), Counts::default());
         while let Some((number, item)) = items.pop_front() {
@@ -363,7 +296,14 @@ impl Worker {
                         items.push_front((number, Item::Pending(pending)));
                         break;
                     };
-                    decided.push(self.decide(shard, &mut position, &pending, &found, now)?);
+                    let judged = judged.as_ref().expect("there are frames");
+                    decided.push(self.decide(
+                        shard,
+                        &mut position,
+                        (&pending, &found),
+                        judged,
+                        now,
+                    )?);
                     counts.decided += 1;
                 }
                 Item::Refused(refusal) => {
@@ -388,31 +328,57 @@ impl Worker {
             batch_no,
             last_seq: position.seq,
         };
+        let facts = judged.as_ref().and_then(|it| self.change(it));
         let batch = Batch {
             key,
             decided,
             refused,
             counts,
+            facts: facts.into_iter().collect(),
             now,
         };
         self.commit(position, &batch).await?;
         self.told.tell(&batch.decided);
-        self.count(&batch.decided, counts);
+        self.count(&batch.decided, judged.as_ref(), counts);
         Ok(())
+    }
+
+    /// The posture of the events that have frames; `None` where there are none.
+    fn judge(&mut self, items: &Items, frames: &VecDeque<Found>, now: Time) -> Option<Judged> {
+        let pending = items.iter().filter_map(|(_, item)| match item {
+            Item::Pending(pending) => Some(pending.admitted_at),
+            _ => None,
+        });
+        let lacks: Vec<bool> = frames.iter().map(|it| !it.is_complete()).collect();
+        let asked = Asked {
+            now,
+            oldest_admitted_at: pending.take(frames.len()).min()?,
+            lacks: &lacks,
+            forces: &self.forces,
+            store_errors: &self.store_errors,
+            bundle: self.bundle_state,
+        };
+        Some(self.posture.judge(&asked))
+    }
+
+    /// The fact of a posture that the next decision is the first under.
+    fn change(&self, judged: &Judged) -> Option<Fact> {
+        judged.change(&self.ground, self.run(), self.position.seq + 1)
     }
 
     fn decide(
         &mut self,
         shard: &ShardRef,
         position: &mut RunPosition,
-        pending: &Pending,
-        found: &Found,
+        (pending, found): (&Pending, &Found),
+        judged: &Judged,
         now: Time,
     ) -> Result<Decided, Error> {
         let deciding = Deciding {
             bundle: &self.bundle,
             stamps: &self.ground.stamps,
             shard,
+            judged,
         };
         let state = self
             .state
@@ -428,7 +394,8 @@ impl Worker {
         self.partitions
             .ensure(&self.ground.db.get().await?, Day::of(effects.now))
             .await?;
-        commit::commit(&self.ground, &self.lease, effects, &to, None).await?;
+        let committed = commit::commit(&self.ground, &self.lease, effects, &to, None).await;
+        self.store_errors.note(effects.now, committed?);
         self.lease.moved(to);
         self.position = position;
         self.batch_no += 1;
@@ -436,7 +403,7 @@ impl Worker {
         Ok(())
     }
 
-    fn count(&self, decided: &[Decided], counts: Counts) {
+    fn count(&self, decided: &[Decided], judged: Option<&Judged>, counts: Counts) {
         let (counters, pins) = (&self.ground.counters, &self.ready.pins);
         counters.add(pins, Counter::DecisionEmitted, decided.len() as u64);
         counters.add(
@@ -447,26 +414,12 @@ impl Worker {
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }
+        let degraded = judged.filter(|it| it.standing.posture != Posture::Normal);
+        if let Some(judged) = degraded {
+            let reason = judged.standing.reason.as_str();
+            counters.add_degraded(pins, reason, decided.len() as u64);
+        }
     }
-}
-
-/// Looks the incomplete frames up; complete ones stay as they are.
-async fn look_up(
-    client: &crate::substrate::db::Client,
-    pending: &[(FlowKey, Time)],
-    found: &mut [Found],
-) -> Result<(), Error> {
-    let open: Vec<usize> = (0..pending.len())
-        .filter(|at| !found[*at].is_complete())
-        .collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<FlowKey> = open.iter().map(|at| pending[*at].0.clone()).collect();
-    for (at, frame) in open.into_iter().zip(frames::read(client, &keys).await?) {
-        found[at] = frame;
-    }
-    Ok(())
 }
 
 fn unparsable(guarded: Guarded, cause: &str) -> Refused {

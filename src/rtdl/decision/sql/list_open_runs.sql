@@ -2,7 +2,8 @@
 SELECT run.ready,
        EXISTS (SELECT FROM governance.fact AS fact
                WHERE fact.platform_run_id = run.platform_run_id
-                 AND fact.fact_type IN ('RUN_ENDED', 'RUN_CANCELLED')) AS is_over
+                 AND fact.fact_type IN ('RUN_ENDED', 'RUN_CANCELLED')) AS is_over,
+       run.name
 FROM governance.run AS run
 -- Maintenance found all of its traffic decided, long after its end.
 WHERE NOT EXISTS (SELECT FROM runtime.closed_run AS closed
