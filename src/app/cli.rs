@@ -1,5 +1,6 @@
 //! The command line: what there is, in words that teach.
 
+mod actions;
 mod auth;
 mod ig;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use crate::app::cli::actions::ActionsCommand;
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
 pub(crate) use crate::app::cli::ig::{Ambiguous, Ig, Quarantine, Receipts};
 
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// The decision log: list it, export it, verify its chain
     #[command(subcommand)]
     Dla(Dla),
+    /// Action Layer: what was asked for, what became of it, dead letters
+    #[command(subcommand)]
+    Actions(ActionsCommand),
     /// Balance a run's durable rows and audit its references
     #[command(subcommand)]
     Reconcile(Reconcile),

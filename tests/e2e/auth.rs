@@ -29,11 +29,14 @@ const ROLES: [&str; 14] = [
 ];
 
 /// The table again, by hand: the routes there are, and who gets through each.
-const ALLOWED: [(&str, &str, &[&str]); 8] = [
+const ALLOWED: [(&str, &str, &[&str]); 11] = [
     ("POST", "/v1/events", INGEST),
     ("GET", "/v1/receipts/RUN/traffic/p1", INGEST),
     ("GET", "/v1/decisions/DECISION", EVIDENCE),
     ("GET", "/v1/decisions/DECISION/explain", EVIDENCE),
+    ("POST", "/v1/actions/intents", &["svc:decision", "svc:cm"]),
+    ("GET", "/v1/actions", EVIDENCE),
+    ("GET", "/v1/actions/ACTION", EVIDENCE),
     ("GET", "/v1/runs/RUN/progress", RUNS),
     ("GET", "/v1/runs/RUN/report", RUNS),
     (

@@ -1,5 +1,6 @@
 //! The commands: each takes what the call stands on and speaks through its output.
 
+mod actions;
 mod auth;
 mod check;
 pub(crate) mod demo;
@@ -168,6 +169,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Ig(command) => ig::run(call, &command).await,
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
+        Command::Actions(command) => actions::run(call, &command).await,
         Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
         Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,

@@ -17,6 +17,7 @@ use crate::engine::decide::{ENGINE_REV, Given, decide};
 use crate::engine::event::EventRecord;
 use crate::planted;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::asked::Asked;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::state::RunState;
 
@@ -43,6 +44,7 @@ pub(super) struct Decided {
     pub(super) evidence_hash: Digest,
     pub(super) chain: ChainLink,
     pub(super) decided_at: Time,
+    pub(super) asked: Asked,
 }
 
 /// What every decision of a worker shares.
@@ -93,6 +95,7 @@ impl Deciding<'_> {
         let chain = position.chain().next(&body_hash, &evidence_hash);
         position.extend(chain);
         Ok(Decided {
+            asked: Asked::of(self.bundle, &pending.event, &body),
             decision_id: pending.decision_id,
             event_id: pending.event.event_id.to_string(),
             ts_utc: pending.event.ts,
