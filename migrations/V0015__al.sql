@@ -11,6 +11,8 @@ CREATE TABLE al.intent (
     case_id          bytea       NOT NULL,
     -- Null where a case asks.
     decision_id      bytea,
+    -- In the transaction of the decision; else in a request over HTTP.
+    with_decision    boolean     NOT NULL,
     -- The intent in JSON: what a webhook sends.
     intent           bytea       NOT NULL,
     payload_hash     bytea       NOT NULL,

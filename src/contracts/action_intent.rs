@@ -13,7 +13,7 @@ use crate::domain::vocabulary::vocabulary;
 
 pub const SCHEMA_VERSION: i64 = 1;
 /// A subject's id is an entity of a payment.
-const SUBJECT_ID_BYTES_MAX: usize = 256;
+const SUBJECT_ID_CHARS_MAX: usize = 256;
 const EVIDENCE_REFS_MAX: usize = 32;
 
 /// Which action: a lowercase word that the executor knows, such as `block_payment`.
@@ -218,15 +218,15 @@ impl ActionIntent {
             _ => return Err("source names a decision or a case: exactly one".to_owned()),
         }
         let id = &self.subject.subject_id;
-        if !(1..=SUBJECT_ID_BYTES_MAX).contains(&id.len()) || id.contains('\0') {
+        if !(1..=SUBJECT_ID_CHARS_MAX).contains(&id.chars().count()) {
             return Err(format!(
-                "subject.subject_id is 1 to {SUBJECT_ID_BYTES_MAX} bytes"
+                "subject.subject_id is 1 to {SUBJECT_ID_CHARS_MAX} characters"
             ));
         }
         if self.evidence_refs.len() > EVIDENCE_REFS_MAX {
             return Err(format!("evidence_refs are at most {EVIDENCE_REFS_MAX}"));
         }
-        let is_long = |it: &EvidenceRef| it.ref_id.len() > 512 || it.ref_id.contains('\0');
+        let is_long = |it: &EvidenceRef| it.ref_id.len() > 512;
         if self.evidence_refs.iter().any(is_long) {
             return Err("evidence_refs: a ref_id is at most 512 bytes".to_owned());
         }

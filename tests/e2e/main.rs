@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod actions;
 mod auth;
 mod auth_managed;
 mod behind;
@@ -22,6 +23,8 @@ mod handbook;
 #[expect(dead_code, reason = "storms use the rest")]
 mod home;
 mod hostile;
+#[path = "../support/intents.rs"]
+mod intents;
 mod live;
 mod lockstep;
 mod malformed;
@@ -29,6 +32,9 @@ mod operate;
 mod parity;
 #[path = "../support/payments.rs"]
 mod payments;
+#[path = "../support/receiver.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
+mod receiver;
 mod repeats;
 mod routes;
 mod schemathesis;

@@ -71,7 +71,7 @@ impl Policy {
             compiling.add(node, rule.as_ref());
         }
         if let Some(header) = &header {
-            let found = actions::faults(&root, &header.actions, &compiling.rules);
+            let found = actions::faults(&root, &header.actions, &compiling.ids);
             compiling.faults.extend(found);
         }
         match header {

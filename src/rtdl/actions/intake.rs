@@ -149,6 +149,7 @@ pub(super) async fn take(
         actor,
         stamps: &ground.stamps,
         now,
+        with_decision: false,
     };
     let tx = client.transaction().await?;
     let taken = actions::request(&tx, asker, &intents).await?;

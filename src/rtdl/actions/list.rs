@@ -112,7 +112,7 @@ impl FromStr for Place {
             })
         };
         // What no column can hold is no place either.
-        let place = read().filter(|it| it.requested_at.micros().unsigned_abs() < 1 << 60);
+        let place = read().filter(|it| (0..1 << 60).contains(&it.requested_at.micros()));
         place.ok_or_else(|| ParseError {
             found: text.chars().take(80).collect(),
             expected: "what a page gave as `next`",

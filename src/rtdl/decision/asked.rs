@@ -104,7 +104,13 @@ pub(super) async fn append(
 ) -> Result<(), db::Error> {
     let intents: Vec<&ActionIntent> = decided.iter().flat_map(|it| &it.asked.intents).collect();
     let (actor, stamps) = (&ground.actor, &ground.stamps);
-    actions::request(tx, Asker { actor, stamps, now }, &intents).await?;
+    let asker = Asker {
+        actor,
+        stamps,
+        now,
+        with_decision: true,
+    };
+    actions::request(tx, asker, &intents).await?;
     let cases = decided.iter().filter_map(|it| it.asked.case.clone());
     let messages = cases.map(|trigger| {
         let (partition_key, data) = CaseMessage::CaseTrigger(trigger).to_record();

@@ -34,6 +34,8 @@ pub struct Asker<'a> {
     pub actor: &'a Actor,
     pub stamps: &'a Stamps,
     pub now: Time,
+    /// In the transaction of the decision that asks.
+    pub with_decision: bool,
 }
 
 /// What became of one intent.
@@ -113,7 +115,9 @@ async fn insert(
     let runs: Vec<PlatformRunId> = of().map(|it| it.pins.platform_run_id).collect();
     let types: Vec<&str> = of().map(|it| it.intent_type.as_str()).collect();
     let subject_types: Vec<&str> = of().map(|it| it.subject.subject_type.as_str()).collect();
-    let subject_ids: Vec<&str> = of().map(|it| it.subject.subject_id.as_str()).collect();
+    // A text column takes no NUL; the intent beside it says what it was.
+    let storable = |it: &ActionIntent| it.subject.subject_id.replace('\0', "\u{fffd}");
+    let subject_ids: Vec<String> = of().map(storable).collect();
     let cases: Vec<CaseId> = of().map(|it| CaseId::of(&it.source.event)).collect();
     let decisions: Vec<Option<DecisionId>> = of().map(|it| it.source.decision_id).collect();
     let bodies: Vec<Vec<u8>> = of()
@@ -141,6 +145,7 @@ async fn insert(
                 &decisions,
                 &bodies,
                 &hashes,
+                &asker.with_decision,
             ],
         )
         .await?;

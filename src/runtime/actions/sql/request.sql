@@ -14,8 +14,8 @@ WITH given AS (
 )
 INSERT INTO al.intent
     (day, action_intent_id, platform_run_id, intent_type, subject_type, subject_id, case_id, decision_id, intent,
-     payload_hash, requested_at, actor_id, source_type, stamps)
+     payload_hash, requested_at, actor_id, source_type, stamps, with_decision)
 SELECT $1, action_intent_id, platform_run_id, intent_type, subject_type, subject_id, case_id, decision_id, intent,
-       payload_hash, $2, $3::text, $4::text, $5::text
+       payload_hash, $2, $3::text, $4::text, $5::text, $15::boolean
 FROM given JOIN fresh USING (action_intent_id)
 RETURNING action_intent_id
