@@ -292,7 +292,7 @@ fn a_dead_letter_waits_for_an_operator() {
     let cm = case_management(&home, &port);
     let [refused, failing] = ["refused", "failing"].map(|id| challenge(&till, id, 1));
     assert_eq!(ask(&cm, &json!([refused, failing])).0, 200);
-    let [refused, failing] = [&refused, &failing].map(|it| id(it));
+    let [refused, failing] = [&refused, &failing].map(id);
     // A refusal is not tried again; what fails is, so often.
     let view = stands(&port, refused, "DEAD");
     assert_eq!(

@@ -24,6 +24,7 @@ mod events;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod home;
 #[path = "../support/intents.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod intents;
 mod kills;
 mod ledger;
@@ -35,6 +36,7 @@ mod postgres;
 mod processes;
 mod producers;
 #[path = "../support/receiver.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod receiver;
 mod sends;
 #[path = "../support/servers.rs"]

@@ -12,13 +12,15 @@ use crate::domain::time::Time;
 use crate::domain::vocabulary::{CaseTriggerType, Outcome, RefType, Stream};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
-use crate::governance::corridor::Denied;
 use crate::governance::counters::{Counter, Counters};
+use crate::rtdl::decision::Error;
 use crate::rtdl::decision::batch::Decided;
+use crate::rtdl::decision::store::Batch;
 use crate::runtime::actions::{self, Asker};
 use crate::runtime::ground::Ground;
 use crate::runtime::outbox::{self, Message};
-use crate::substrate::db::{self, Transaction};
+use crate::runtime::partitions::Partitions;
+use crate::substrate::db::{self, Day, Transaction};
 
 /// What one decision asks for; most ask for nothing.
 #[derive(Debug, Default)]
@@ -77,12 +79,15 @@ pub(super) fn counts(decided: &[Decided]) -> (i32, i32) {
     (int(cases), int(intents))
 }
 
-/// Asking for actions is a corridor of its own.
-pub(super) async fn enter(ground: &Ground, decided: &[Decided]) -> Result<(), Denied> {
-    match counts(decided) {
-        (_, 0) => Ok(()),
-        _ => ground.enter(Corridor::AlExecute).await,
+/// Asking for actions is a corridor of its own, and needs its day: most batches ask for none.
+pub(super) async fn enter(ground: &Ground, batch: &Batch) -> Result<(), Error> {
+    if counts(&batch.decided).1 == 0 {
+        return Ok(());
     }
+    ground.enter(Corridor::AlExecute).await?;
+    let client = ground.db.get().await?;
+    let partitions = Partitions::of(actions::TABLES);
+    Ok(partitions.ensure(&client, Day::of(batch.now)).await?)
 }
 
 /// Counts what was asked for, once it is committed.

@@ -23,12 +23,6 @@ pub(super) const TABLES: &[&str] = &[
     "dla.decision",
     "dla.decision_count",
     "rtdl.inlet_quarantine",
-    // What runtime::actions asks into.
-    "al.intent",
-    "al.attempt",
-    "al.outcome",
-    "al.dead_letter",
-    "al.requeued",
 ];
 
 /// What one transaction of a worker counted: seen = decided + repeated + quarantined + other_runs.

@@ -426,7 +426,7 @@ impl Worker {
     /// Commits what was decided with the position (L4).
     async fn commit(&mut self, position: RunPosition, effects: &Batch) -> Result<(), Error> {
         self.ground.enter(Corridor::DlaAppend).await?;
-        asked::enter(&self.ground, &effects.decided).await?;
+        asked::enter(&self.ground, effects).await?;
         let to = position.to_text();
         self.partitions
             .ensure(&self.ground.db.get().await?, Day::of(effects.now))
