@@ -58,7 +58,8 @@ async fn an_anomaly_about_an_event_asks_for_a_case_once() {
         fact(FactType::SchemaInvalid, "traffic"),
         fact(FactType::PayloadHashMismatch, "action_intent"),
     ];
-    for facts in [&[mismatch.clone()][..], &[mismatch.clone()], &asks_for_none] {
+    let once = std::slice::from_ref(&mismatch);
+    for facts in [once, once, &asks_for_none] {
         facts::append_alone(&lab.ground.db, facts).await.unwrap();
     }
     let sql = "SELECT partition_key, data FROM runtime.outbox WHERE stream = $1";
