@@ -122,23 +122,7 @@ fn a_declined_payment_is_blocked_by_a_signed_call() {
     assert_eq!(watch["subject"]["subject_id"], "k\u{fffd}");
     let view = port.get(&format!("/v1/actions/{}", id(watch))).body;
     assert_eq!(view["intent"]["subject"]["subject_id"], "k\0");
-    let id = id(block);
-    let view = port.get(&format!("/v1/actions/{id}")).body;
-    assert_eq!(view["requested_by"]["actor_id"], "svc:decision", "{view}");
-    assert_eq!(view["attempts"][0]["http_status"], 200, "{view}");
-    assert_eq!(view["outcome"]["executor"], "bank", "{view}");
-    let decision = decision_id(&till.run, "most");
-    assert_eq!(
-        view["intent"]["source"]["decision_id"],
-        decision.as_str(),
-        "{view}"
-    );
-    receiver.seen(|seen| {
-        assert_eq!(seen.faults, Vec::<String>::new());
-        assert_eq!(seen.applied.keys().collect::<Vec<_>>(), [id]);
-        let sent: Value = serde_json::from_slice(&seen.applied[id]).unwrap();
-        assert_eq!(sent, view["intent"]);
-    });
+    the_call_is_true(&port, &receiver, &till.run, id(block));
     let metrics = port.metrics();
     for counter in ["action_requested", "action_success"] {
         let line = metrics
@@ -153,6 +137,26 @@ fn a_declined_payment_is_blocked_by_a_signed_call() {
     );
     shop::check_balanced(&home, &till.run);
     all.stop(Signal::TERM).expect(DONE);
+}
+
+/// What was sent is what stands in the record, once.
+fn the_call_is_true(port: &Port, receiver: &Receiver, run: &str, id: &str) {
+    let view = port.get(&format!("/v1/actions/{id}")).body;
+    assert_eq!(view["requested_by"]["actor_id"], "svc:decision", "{view}");
+    assert_eq!(view["attempts"][0]["http_status"], 200, "{view}");
+    assert_eq!(view["outcome"]["executor"], "bank", "{view}");
+    let decision = decision_id(run, "most");
+    assert_eq!(
+        view["intent"]["source"]["decision_id"],
+        decision.as_str(),
+        "{view}"
+    );
+    receiver.seen(|seen| {
+        assert_eq!(seen.faults, Vec::<String>::new());
+        assert_eq!(seen.applied.keys().collect::<Vec<_>>(), [id]);
+        let sent: Value = serde_json::from_slice(&seen.applied[id]).unwrap();
+        assert_eq!(sent, view["intent"]);
+    });
 }
 
 /// One a page, the newest first, and a place that is none.
@@ -234,7 +238,7 @@ fn each_is_judged_alone(cm: &Port, three: &Value, known: [&Value; 3], first: &Va
     let mut stray = three.clone();
     stray["pins"]["manifest_fingerprint"] = json!("0".repeat(64));
     let batch = json!([two, one, other, forged, {"a": 1}, two, stray, 7]);
-    let (status, answer) = ask(&cm, &batch);
+    let (status, answer) = ask(cm, &batch);
     let words: Vec<String> = answer["results"]
         .as_array()
         .unwrap()
@@ -328,7 +332,7 @@ fn an_operator_decides(home: &Home, port: &Port, failing: &str, refused: &str) {
     let requeue =
         |id: &str| home.run(&["actions", "requeue", id, "--reason", "the bank is mended"]);
     requeue(failing).expect(DONE);
-    let view = stands(&port, failing, "SUCCEEDED");
+    let view = stands(port, failing, "SUCCEEDED");
     assert_eq!(
         view["requeued"][0]["actor"]["actor_id"], "human:cli",
         "{view}"
