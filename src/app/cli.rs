@@ -1,5 +1,6 @@
 //! The command line: what there is, in words that teach.
 
+mod actions;
 mod auth;
 mod decision;
 mod graph;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use crate::app::cli::actions::ActionsCommand;
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
 pub(crate) use crate::app::cli::decision::{DecisionCommand, PostureCommand, PostureForce};
 pub(crate) use crate::app::cli::graph::{GraphCommand, Of as GraphOf};
@@ -120,6 +122,9 @@ pub(crate) enum Command {
     /// The entity graph: who uses what, who shares it with whom, as of any time
     #[command(subcommand)]
     Graph(GraphCommand),
+    /// Action Layer: what was asked for, what became of it, dead letters
+    #[command(subcommand)]
+    Actions(ActionsCommand),
     /// Balance a run's durable rows and audit its references
     #[command(subcommand)]
     Reconcile(Reconcile),

@@ -25,7 +25,7 @@ use crate::app::{doc, progress, report, run};
 use crate::contracts::code::Code;
 use crate::domain::ids::PlatformRunId;
 use crate::ingress::ig;
-use crate::rtdl::{audit, decision, graph};
+use crate::rtdl::{actions, audit, decision, graph};
 use crate::runtime::ground::Ground;
 use crate::substrate::db::Db;
 use crate::substrate::http::{Accesses, Api, Document, problem};
@@ -86,9 +86,11 @@ pub(crate) fn accesses() -> Accesses {
 
 fn routes() -> Document {
     let roles = ig::api().document().and(audit::http::api().document());
-    let roles = roles.and(graph::http::api().document());
-    let roles = roles.and(decision::http::api().document());
-    roles.and(api().document())
+    roles
+        .and(graph::http::api().document())
+        .and(decision::http::api().document())
+        .and(actions::http::api().document())
+        .and(api().document())
 }
 
 async fn openapi() -> Response {

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing but this room knows which roles run in this process.
 
 mod access;
+mod actions;
 mod auth;
 mod bench;
 mod bundles;

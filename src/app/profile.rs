@@ -50,6 +50,7 @@ pub(crate) struct Profile {
     pub(crate) archive: Archive,
     pub(crate) retention: Retention,
     pub(crate) decision: Decision,
+    pub(crate) actions: Actions,
     pub(crate) reconcile: Reconcile,
 }
 
@@ -110,6 +111,7 @@ impl Profile {
         {
             return Err("a stream needs at least one shard");
         }
+        self.actions.check()?;
         self.check_retention()
     }
 

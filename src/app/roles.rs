@@ -1,5 +1,6 @@
 //! Every service role in one process on one port: created before one is started, drained in order.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +17,13 @@ use crate::app::http::{self, Port};
 use crate::app::output::Output;
 use crate::app::platform::{self, Platform};
 use crate::app::profile::Profile;
-use crate::app::{access, auth, bundles, progress, secrets};
+use crate::app::{access, actions, auth, bundles, progress, secrets};
+use crate::contracts::action_intent::IntentType;
 use crate::contracts::bundle::Bundle;
 use crate::engine::CompiledBundle;
 use crate::ingress::ig::{self, Ig};
 use crate::maintenance::{self, Maintenance};
+use crate::rtdl::actions::{self as al, Actions};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
 use crate::rtdl::decision::{self, Decision, Looks};
@@ -53,6 +56,8 @@ pub(crate) struct Bells {
     /// Rung to have the decision role look at every run now.
     looks: Looks,
     has_archive: bool,
+    /// The types of actions that an endpoint takes.
+    routed: BTreeSet<IntentType>,
 }
 
 /// Which roles run in this process.
@@ -135,6 +140,7 @@ pub(crate) async fn start(
     )?;
     let inlet = Inlet::create(inlet_options(platform), &ground);
     let graph = GraphProjection::create(graph::Options::default(), &ground);
+    let acting = acting(platform, &ground)?;
     let archive = Archive::create(archive::Options::default(), &ground, flush.clone());
 
     if here.ig {
@@ -151,6 +157,7 @@ pub(crate) async fn start(
     }
     if here.decision {
         decision.start(&mut consumers);
+        acting.start(&mut consumers);
     }
     let maintenance = platform.maintenance.clone();
     Maintenance::create(maintenance_options(profile), &ground, maintenance).start(&mut consumers);
@@ -172,6 +179,7 @@ pub(crate) async fn start(
             gate: gate.clone(),
             looks: decision.looks(),
             has_archive: profile.archive.enabled,
+            routed: actions::routed(profile),
         },
         ingress,
         consumers,
@@ -261,6 +269,15 @@ fn decision_role(
     Decision::create(options, ground.clone(), bundle)
 }
 
+fn acting(platform: &Platform, ground: &Ground) -> anyhow::Result<Arc<Actions>> {
+    let profile = &platform.profile;
+    let (options, endpoints) = (actions::options(profile), actions::endpoints(profile)?);
+    let entropy = platform.entropy.clone();
+    Ok(Arc::new(Actions::create(
+        options, endpoints, ground, entropy,
+    )))
+}
+
 type Served = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
 
 /// Serves until it is told to stop; then what has begun is answered, for [`DRAIN_HTTP_MAX`] at most.
@@ -332,6 +349,7 @@ impl Running {
             .merge(graph::http::api())
             .merge(decision::http::api())
             .with_state(evidence)
+            .merge(al::http::api().with_state(al::http::Desk::create(&self.ground)))
             .merge(http::api().with_state(Arc::new(port)));
         let router = match self.here.ig {
             true => router.merge(gate.router()),
@@ -399,7 +417,7 @@ pub(crate) async fn settle(ground: &Ground, bells: &Bells, output: &Output) -> a
     let mut pause = Duration::from_millis(10);
     loop {
         bells.flush.ask();
-        let behind = behind(ground, bells.has_archive).await?;
+        let behind = behind(ground, bells).await?;
         if behind == 0 {
             return Ok(());
         }
@@ -416,9 +434,12 @@ pub(crate) async fn settle(ground: &Ground, bells: &Bells, output: &Output) -> a
 }
 
 /// Waiting messages, and positions that have not reached their tips.
-async fn behind(ground: &Ground, has_archive: bool) -> anyhow::Result<usize> {
-    let waiting = usize::try_from(outbox::waiting(&ground.db).await?).unwrap_or(0);
-    Ok(waiting + progress::behind(ground, has_archive).await?)
+async fn behind(ground: &Ground, bells: &Bells) -> anyhow::Result<usize> {
+    // Actions first: what they tell the cases waits in the outbox.
+    let open = al::open_logged(ground, &bells.routed).await?;
+    let waiting = open + outbox::waiting(&ground.db).await?;
+    let waiting = usize::try_from(waiting).unwrap_or(0);
+    Ok(waiting + progress::behind(ground, bells.has_archive).await?)
 }
 
 /// Runs the service roles until told to stop.

@@ -11,6 +11,9 @@ use crate::app::commands::Refusal;
 use crate::contracts::code::Code;
 use crate::substrate::clock::Entropy;
 use crate::substrate::data_dir::OwnedDataDir;
+use crate::substrate::secret::Secret;
+
+const SIGNING_BYTES_MIN: usize = 16;
 
 /// The token that lets another shell command this process.
 ///
@@ -23,6 +26,26 @@ pub(crate) fn owner_token(data_dir: &OwnedDataDir) -> anyhow::Result<String> {
         .with_context(|| format!("reading {}", path.display()))?
         .trim()
         .to_owned())
+}
+
+/// The secrets that sign for a receiver: a line each, the one in use first, then the one before.
+///
+/// # Errors
+/// [`Refusal`] for a file that cannot be read, or holds none, too many or too short ones.
+pub(crate) fn signing_secrets(path: &Path) -> Result<Vec<Secret>, Refusal> {
+    let refused = |why: &str| {
+        let detail = format!("{}: {why}", path.display());
+        Refusal::new(Code::SecretUnreadable, detail)
+    };
+    let text = std::fs::read_to_string(path).map_err(|cause| refused(&cause.to_string()))?;
+    let lines = text.lines().map(str::trim).filter(|it| !it.is_empty());
+    let secrets: Vec<Secret> = lines.map(Secret::new).collect();
+    let is_short = |it: &Secret| it.reveal().len() < SIGNING_BYTES_MIN;
+    match secrets.len() {
+        1 | 2 if !secrets.iter().any(is_short) => Ok(secrets),
+        1 | 2 => Err(refused("a signing secret has at least 16 characters")),
+        _ => Err(refused("one or two lines, a signing secret each")),
+    }
 }
 
 /// The key of card tokens: of the file that gates share, else made once per data directory, for the

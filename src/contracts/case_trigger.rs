@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::fact::EvidenceRef;
-use crate::domain::ids::CaseTriggerId;
+use crate::domain::ids::{CaseId, CaseTriggerId};
 use crate::domain::keys::{CaseSubject, Pins};
 use crate::domain::vocabulary::CaseTriggerType;
 
@@ -18,4 +18,32 @@ pub struct CaseTrigger {
     pub trigger_type: CaseTriggerType,
     pub source_ref_id: String,
     pub evidence_refs: Vec<EvidenceRef>,
+}
+
+impl CaseTrigger {
+    /// The same source asks for the same trigger, however often (L2).
+    #[must_use]
+    pub fn new(
+        pins: Pins,
+        subject: CaseSubject,
+        trigger_type: CaseTriggerType,
+        source_ref_id: String,
+        evidence_refs: Vec<EvidenceRef>,
+    ) -> CaseTrigger {
+        let case_id = CaseId::of(&subject);
+        CaseTrigger {
+            schema_version: 1,
+            case_trigger_id: CaseTriggerId::of(&case_id, trigger_type, &source_ref_id),
+            pins,
+            subject,
+            trigger_type,
+            source_ref_id,
+            evidence_refs,
+        }
+    }
+
+    #[must_use]
+    pub fn case_id(&self) -> CaseId {
+        CaseId::of(&self.subject)
+    }
 }

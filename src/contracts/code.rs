@@ -72,7 +72,10 @@ codes! {
     RunClosed = "RUN_CLOSED" => "The run has ended or was cancelled; start another.",
     PiiUnsupported = "PII_UNSUPPORTED" => "Leave the pii map out: this release cannot encrypt it and refuses to store it in clear.",
     PayloadHashMismatch = "PAYLOAD_HASH_MISMATCH" => "Another payload is already admitted under this event_id; give the new event an id of its own.",
+    // One action intent, nothing stored.
+    IntentInvalid = "INTENT_INVALID" => "Correct the intent at the place named in the detail; docs/actions.md has the form and how its id is made.",
     // Refusals of commands.
+    ActionNotDead = "ACTION_NOT_DEAD" => "Look at it with fraudplat actions show; only what is DEAD waits for an operator.",
     ArchiveBehind = "ARCHIVE_BEHIND" => "Wait until the archive has passed the decision's basis, or drain the run.",
     ArchiveRequired = "ARCHIVE_REQUIRED" => "Switch the archive on in the profile; evidence is never read from the bus instead.",
     EvidenceMissing = "EVIDENCE_MISSING" => "Restore the named object or segment; nothing is guessed in its place.",

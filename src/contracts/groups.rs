@@ -40,3 +40,6 @@ pub const MAINTENANCE: &str = "maintenance";
 
 /// The World Streamer's progress: one lease a run.
 pub const WSP: &str = "wsp";
+
+/// The executors of actions: one lease an executor; it has no position.
+pub const ACTIONS: &str = "actions";

@@ -4,10 +4,13 @@
 //! checking, naming. A stored form is for ever: `tests/golden` keeps a sample of each, and every
 //! old sample loads.
 
+pub mod action_intent;
+pub mod action_outcome;
 pub mod archive_row;
 pub mod attributes;
 pub mod bundle;
 pub mod canonical;
+pub mod case_message;
 pub mod case_trigger;
 pub mod code;
 pub mod control;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::action_intent::{IntentType, SubjectType};
 use crate::domain::vocabulary::Outcome;
 
 /// The whole file.
@@ -17,6 +18,23 @@ pub struct Policy {
     pub default: Outcome,
     pub precedence: Precedence,
     pub rules: Vec<Rule>,
+    /// What decisions ask for; a decision asks for each at most once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionRule>,
+}
+
+/// Asks for an action on an outcome, or when a rule fires; where both are given, when both hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRule {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Outcome>,
+    /// The id of a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    pub intent_type: IntentType,
+    /// Whom it is done to; an event without it asks for nothing.
+    pub subject: SubjectType,
 }
 
 /// Which of the fired rules decides.

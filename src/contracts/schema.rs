@@ -6,8 +6,9 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 
 use crate::contracts::{
-    archive_row, bundle, case_trigger, control, decision, envelope, fact, label_assertion, payload,
-    problem, progress, ready, receipt, reconciliation, verdict,
+    action_intent, action_outcome, archive_row, bundle, case_message, case_trigger, control,
+    decision, envelope, fact, label_assertion, payload, problem, progress, ready, receipt,
+    reconciliation, verdict,
 };
 use crate::domain::vocabulary::EventClass;
 
@@ -44,6 +45,13 @@ pub fn payload(class: EventClass) -> Schema {
 /// Every form, in the order in which an event meets them.
 #[must_use]
 pub fn forms() -> Vec<Form> {
+    [until_decided(), afterwards()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn until_decided() -> Vec<Form> {
     let payload_of = |class: EventClass, what| Form {
         name: class.as_str(),
         what,
@@ -98,7 +106,21 @@ pub fn forms() -> Vec<Form> {
             "The half that says from what; at rest canonical CBOR.",
         ),
         form::<bundle::Bundle>("bundle", "What decides: `mpr/bundles/{digest}.json`."),
+    ]
+}
+
+fn afterwards() -> Vec<Form> {
+    vec![
+        form::<action_intent::ActionIntent>(
+            "action_intent",
+            "What asks for an action: `POST /v1/actions/intents`, and the body of a webhook.",
+        ),
+        form::<action_outcome::ActionOutcome>("action_outcome", "How an action ended."),
         form::<case_trigger::CaseTrigger>("case_trigger", "What asks for a case."),
+        form::<case_message::CaseMessage>(
+            "case_message",
+            "What travels on the stream of cases: triggers and outcomes of actions.",
+        ),
         form::<label_assertion::LabelAssertion>(
             "label_assertion",
             "A label as someone asserts it.",

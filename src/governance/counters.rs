@@ -31,6 +31,9 @@ vocabulary!(
         FlowbindingConflicts = "flowbinding_conflicts",
         JoinWaitCount = "join_wait_count",
         DecisionEmitted = "decision_emitted",
+        ActionRequested = "action_requested",
+        ActionSuccess = "action_success",
+        ActionFailed = "action_failed",
         SegmentDecisionsWritten = "segment_decisions_written",
         SegmentWriteFailed = "segment_write_failed",
     }

@@ -8,6 +8,7 @@ use crate::contracts::fact::Fact;
 use crate::domain::ids::{FactId, PlatformRunId};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{FactType, Stream};
+use crate::governance::cases;
 use crate::substrate::db::{self, Db, Transaction};
 
 const APPEND: &str = include_str!("sql/append_fact.sql");
@@ -54,7 +55,13 @@ pub async fn append(tx: &Transaction<'_>, facts: &[Fact]) -> Result<u64, db::Err
         )
         .await?;
     let new: BTreeSet<FactId> = new.iter().map(|row| row.get(0)).collect();
-    send(tx, facts.iter().filter(|it| new.contains(&it.fact_id))).await?;
+    let fresh: Vec<&Fact> = facts
+        .into_iter()
+        .filter(|it| new.contains(&it.fact_id))
+        .collect();
+    send(tx, &fresh).await?;
+    let asked = cases::asked(tx, &fresh).await?;
+    enqueue(tx, Stream::CaseTriggers, asked).await?;
     Ok(new.len() as u64)
 }
 
@@ -74,22 +81,27 @@ pub async fn append_alone(db: &Db, facts: &[Fact]) -> Result<(), db::Error> {
 }
 
 /// Queues facts for the control bus, those of a run under its key.
-async fn send<'f>(
-    tx: &Transaction<'_>,
-    facts: impl Iterator<Item = &'f &'f Fact>,
-) -> Result<(), db::Error> {
-    let mut keys = Vec::new();
-    let mut messages = Vec::new();
-    for fact in facts {
+async fn send(tx: &Transaction<'_>, facts: &[&Fact]) -> Result<(), db::Error> {
+    let messages = facts.iter().map(|fact| {
         let run = fact.platform_run_id;
-        keys.push(run.map_or_else(|| fact.fact_id.to_string(), |run| run.to_string()));
+        let key = run.map_or_else(|| fact.fact_id.to_string(), |run| run.to_string());
         let fact = Box::new((*fact).clone());
-        messages.push(ControlMessage::Fact { fact }.to_bytes());
-    }
+        (key, ControlMessage::Fact { fact }.to_bytes())
+    });
+    enqueue(tx, Stream::Control, messages.collect()).await
+}
+
+/// Queues messages, each under its key.
+async fn enqueue(
+    tx: &Transaction<'_>,
+    stream: Stream,
+    messages: Vec<(String, Vec<u8>)>,
+) -> Result<(), db::Error> {
+    let (keys, messages): (Vec<String>, Vec<Vec<u8>>) = messages.into_iter().unzip();
     if !keys.is_empty() {
         let statement = tx.prepare_cached(ENQUEUE).await?;
-        let stream = Stream::Control.as_str();
-        tx.execute(&statement, &[&stream, &keys, &messages]).await?;
+        tx.execute(&statement, &[&stream.as_str(), &keys, &messages])
+            .await?;
     }
     Ok(())
 }

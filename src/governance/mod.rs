@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** success is counted, an anomaly is a fact, and neither carries a payload (L11).
 
+mod cases;
 pub mod corridor;
 pub mod counters;
 pub mod facts;

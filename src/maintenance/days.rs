@@ -25,7 +25,7 @@ const REFUSED: &str = "FP002";
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
 /// In this order: the gate's rows are what the others are held against.
-const GROUPS: [&str; 3] = ["ig", "rtdl", "dla"];
+const GROUPS: [&str; 4] = ["ig", "rtdl", "dla", "al"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

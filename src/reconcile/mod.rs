@@ -7,6 +7,7 @@
 //!
 //! Every check is explained in `docs/reconciliation.md`.
 
+mod actions;
 mod archive;
 mod artifact;
 mod bus;
@@ -146,6 +147,7 @@ impl Audit<'_> {
                 .await?;
         }
         log.references.report(findings);
+        actions::audit(self, findings).await?;
         segments::audit(self, findings).await?;
         archive::audit(self, on_bus, findings).await?;
         gate::leftovers(self, findings).await

@@ -1,5 +1,7 @@
 //! The real-time plane: from the bus to a decision, the log of decisions, the archive.
 
+/// Action Layer: carries out what decisions and cases ask for.
+pub mod actions;
 /// The writer of the archive.
 pub mod archive;
 /// Decision Log & Audit: reads, verifies and recomputes what was decided.

@@ -4,6 +4,7 @@
 //! **Invariant:** a position never moves without the effects that it stands for, and never under
 //! a lease that was lost.
 
+pub mod actions;
 pub mod archive;
 pub mod commit;
 pub mod consumer;

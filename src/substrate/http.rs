@@ -367,6 +367,20 @@ impl Doc {
         self
     }
 
+    /// The body: one `T`, or an array of them.
+    #[must_use]
+    pub fn takes_either<T: JsonSchema>(mut self, what: &str, example: Value) -> Doc {
+        let one = self.refer::<T>();
+        let many = utoipa::openapi::ArrayBuilder::new().items(one.clone());
+        let either = utoipa::openapi::OneOfBuilder::new().item(one).item(many);
+        let json = ContentBuilder::new()
+            .schema(Some(either))
+            .example(Some(example));
+        let body = body(what).content("application/json", json.build());
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
     /// The body: one `T`, an array of them, or one a line.
     #[must_use]
     pub fn takes_many<T: JsonSchema>(mut self, what: &str, example: Value) -> Doc {

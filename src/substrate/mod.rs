@@ -15,3 +15,4 @@ pub mod objects;
 pub mod secret;
 pub mod tasks;
 pub mod tls;
+pub mod webhook;

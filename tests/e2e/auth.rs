@@ -34,6 +34,9 @@ const ALLOWED: [(&str, &str, &[&str]); 11] = [
     ("GET", "/v1/receipts/RUN/traffic/p1", INGEST),
     ("GET", "/v1/decisions/DECISION", EVIDENCE),
     ("GET", "/v1/decisions/DECISION/explain", EVIDENCE),
+    ("POST", "/v1/actions/intents", &["svc:decision", "svc:cm"]),
+    ("GET", "/v1/actions", EVIDENCE),
+    ("GET", "/v1/actions/ACTION", EVIDENCE),
     ("GET", "/v1/runs/RUN/progress", RUNS),
     ("GET", "/v1/runs/RUN/report", RUNS),
     (

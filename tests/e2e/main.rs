@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod actions;
 mod auth;
 mod auth_managed;
 mod behind;
@@ -23,6 +24,8 @@ mod handbook;
 #[expect(dead_code, reason = "storms use the rest")]
 mod home;
 mod hostile;
+#[path = "../support/intents.rs"]
+mod intents;
 mod live;
 mod lockstep;
 mod malformed;
@@ -32,6 +35,9 @@ mod parity;
 #[path = "../support/payments.rs"]
 mod payments;
 mod posture;
+#[path = "../support/receiver.rs"]
+#[expect(dead_code, reason = "storms use the rest")]
+mod receiver;
 mod repeats;
 mod routes;
 mod schemathesis;

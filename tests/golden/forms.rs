@@ -7,9 +7,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use fraudplat::contracts::action_intent::ActionIntent;
+use fraudplat::contracts::action_outcome::ActionOutcome;
 use fraudplat::contracts::archive_row::ArchiveRow;
 use fraudplat::contracts::bundle::Bundle;
 use fraudplat::contracts::canonical;
+use fraudplat::contracts::case_message::CaseMessage;
 use fraudplat::contracts::case_trigger::CaseTrigger;
 use fraudplat::contracts::control::ControlMessage;
 use fraudplat::contracts::decision::{DecisionBody, DecisionEvidence};
@@ -90,6 +93,9 @@ fn forms() -> Vec<Form> {
         form::<DecisionEvidence>("decision_evidence", &[]),
         form::<Bundle>("bundle", &[]),
         form::<CaseTrigger>("case_trigger", &[]),
+        form::<CaseMessage>("case_message", &[]),
+        form::<ActionIntent>("action_intent", &[]),
+        form::<ActionOutcome>("action_outcome", &[]),
         form::<LabelAssertion>("label_assertion", &[]),
         form::<Fact>("fact", &[]),
         form::<RunProgress>("progress", &[]),

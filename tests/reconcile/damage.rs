@@ -20,10 +20,12 @@ enum Damage {
     OtherPayload,
     /// A record of the run whose hash is a lie.
     Lie,
+    /// A record of another stream among the cases.
+    Stray,
     Flaw(Flaw),
 }
 
-use Damage::{Alter, Flaw as Flawed, Lie, OtherPayload, Remove, Sql};
+use Damage::{Alter, Flaw as Flawed, Lie, OtherPayload, Remove, Sql, Stray};
 
 /// Each world is a database, a log and a directory of its own.
 const CASES: &[(&str, Damage, &[&str])] = &[
@@ -65,6 +67,41 @@ const CASES: &[(&str, Damage, &[&str])] = &[
         "a decision batch counted one too many",
         Sql("UPDATE dla.decision_count SET repeated = repeated + 1"),
         &["decision_counts_balance"],
+    ),
+    (
+        "an intent of a decision is missing",
+        Sql("DELETE FROM al.intent WHERE intent_type = 'block_payment'"),
+        &["actions_equal_counts", "action_outcomes_are_told"],
+    ),
+    (
+        "an action is done and has no outcome",
+        Sql("DELETE FROM al.outcome"),
+        &["actions_stand_once", "action_outcomes_are_told"],
+    ),
+    (
+        "an action that has ended is still open",
+        Sql("UPDATE runtime.action SET state = 'OPEN' WHERE state = 'DONE'"),
+        &["actions_stand_once", "action_outcomes_are_told"],
+    ),
+    (
+        "nobody knows an action that was asked for",
+        Sql("DELETE FROM runtime.action WHERE state = 'DEAD'"),
+        &["actions_stand_once"],
+    ),
+    (
+        "a decision escalated and no case was asked for",
+        Sql("UPDATE dla.decision_count SET escalated = escalated + 1"),
+        &["escalations_ask_for_cases"],
+    ),
+    (
+        "a case was asked for of an action that never died",
+        Sql("DELETE FROM al.dead_letter"),
+        &["dead_letters_ask_for_cases"],
+    ),
+    (
+        "the stream of cases holds what is no case message",
+        Stray,
+        &["case_messages_are_read"],
     ),
     (
         "a terminal row is missing",
@@ -207,6 +244,9 @@ const EVIDENCE: &[&str] = &[
     "rtdl.archive_segment",
     "dla.decision",
     "dla.decision_count",
+    "al.intent",
+    "al.outcome",
+    "al.dead_letter",
 ];
 
 impl Damage {
@@ -251,6 +291,10 @@ impl Damage {
                 let mut lie = event(&world.pins, EventClass::Traffic, 1, 1, 100);
                 lie.payload_hash = fraudplat::domain::digest::Digest::of_bytes(b"a lie");
                 world.put(Stream::Traffic, "e1", json(&lie)).await;
+            }
+            Stray => {
+                let stray = event(&world.pins, EventClass::Traffic, 1, 1, 100);
+                world.put(Stream::CaseTriggers, "e1", json(&stray)).await;
             }
             Flawed(_) => {}
         }
@@ -302,6 +346,11 @@ async fn a_whole_world_balances_and_leaves_its_artifact() {
         ("evidence_names_bus_records", 12),
         ("archive_records_equal_bus", 13),
         ("quarantine_objects_hold_their_items", 1),
+        ("actions_equal_counts", 2),
+        ("actions_stand_once", 2),
+        ("escalations_ask_for_cases", 1),
+        ("dead_letters_ask_for_cases", 1),
+        ("action_outcomes_are_told", 1),
     ] {
         assert_eq!(left(name), Some(count), "{name}");
     }

@@ -73,8 +73,8 @@ impl World {
         client
             .execute(
                 "INSERT INTO dla.decision_count (day, platform_run_id, last_seq, epoch, batch_no, seen, decided,
-                     repeated, quarantined, other_runs, counted_at)
-                 VALUES ($1, $2, 3, 1, 1, 5, 3, 1, 0, 1, $3)",
+                     repeated, quarantined, other_runs, counted_at, escalated, actions_requested)
+                 VALUES ($1, $2, 3, 1, 1, 5, 3, 1, 0, 1, $3, 1, 2)",
                 &[&self.day(), &run, &self.now],
             )
             .await

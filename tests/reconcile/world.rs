@@ -39,6 +39,11 @@ const TABLES: &[&str] = &[
     "rtdl.archive_segment",
     "dla.decision",
     "dla.decision_count",
+    "al.intent",
+    "al.attempt",
+    "al.outcome",
+    "al.dead_letter",
+    "al.requeued",
 ];
 pub(crate) const STAMPS: &str = "{}";
 
@@ -200,6 +205,7 @@ impl World {
         let first = self.batch(&client, 1, &[1, 2]).await;
         self.neighbour().await;
         let second = self.batch(&client, 2, &[3]).await;
+        self.actions().await;
         // L5: a repeat is legal.
         let again = &first
             .iter()

@@ -3,11 +3,12 @@
 //! balances, the chain is whole, and a replay finds no difference. `docs/testing.md` says what else
 //! must hold in each.
 //!
-//! `just storm kills|duplicates|shuffle|mismatch|sends|sends-managed|processes --size N`; small ones run with every
+//! `just storm actions|kills|duplicates|shuffle|mismatch|sends|sends-managed|processes --size N`; small ones run with every
 //! `cargo test`.
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod actions;
 #[path = "../support/aws_proxy.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod aws_proxy;
@@ -22,6 +23,9 @@ mod events;
 #[path = "../support/home.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod home;
+#[path = "../support/intents.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod intents;
 mod kills;
 mod ledger;
 mod mismatch;
@@ -31,6 +35,9 @@ mod payments;
 mod postgres;
 mod processes;
 mod producers;
+#[path = "../support/receiver.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod receiver;
 mod sends;
 #[path = "../support/servers.rs"]
 mod servers;
@@ -57,6 +64,11 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 fn storm(name: &str, size: u64, payments: u64, run: fn(&Weather)) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     Weather::given(name, size, payments).run(run);
+}
+
+#[test]
+fn actions() {
+    storm("actions", 300, 3, actions::storm);
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl Port {
         Port::at(self.addr(), key)
     }
 
+    /// The same caller of a process that listens elsewhere.
+    pub(crate) fn moved_to(&self, addr: &str) -> Port {
+        Port::at(addr, &self.key)
+    }
+
     /// Another client of the same.
     pub(crate) fn again(&self) -> Port {
         self.with_key(&self.key)

@@ -1,5 +1,6 @@
 //! The commands: each takes what the call stands on and speaks through its output.
 
+mod actions;
 mod auth;
 mod check;
 mod decision;
@@ -174,6 +175,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Replay(command) => Box::pin(replay::run(call, &command)).await,
         Command::Dla(command) => dla::run(call, &command).await,
         Command::Graph(command) => Box::pin(graph::run(call, command)).await,
+        Command::Actions(command) => actions::run(call, &command).await,
         Command::Reconcile(command) => Box::pin(reconcile::run(call, &command)).await,
         Command::Bench(command) => Box::pin(bench::run(call, &command)).await,
         Command::Gov(command) => gov::run(call, &command).await,

@@ -1,16 +1,21 @@
 //! The sections of a profile, as they stand in the file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::action_intent::IntentType;
 use crate::contracts::attributes::Attributes;
 use crate::domain::ids::TenantId;
 use crate::domain::vocabulary::{Environment, Stream};
+use crate::rtdl::actions::LOG;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::substrate::db::managed::ManagedOptions;
 use crate::substrate::objects::s3::Encryption;
+use crate::substrate::secret::Secret;
+use crate::substrate::webhook;
 
 /// What enters `semantic_digest` (L9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,6 +267,72 @@ impl Retention {
 pub(crate) struct Decision {
     pub(crate) bundle_dir: Option<PathBuf>,
     pub(crate) snapshot_decisions: NonZeroU32,
+}
+
+/// How patiently actions are carried out, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Actions {
+    /// So many attempts may fail; then the action is a dead letter.
+    pub(crate) attempts_max: NonZeroU32,
+    pub(crate) backoff_ms_first: NonZeroU32,
+    pub(crate) backoff_ms_max: NonZeroU32,
+    /// How long an endpoint may take to answer.
+    pub(crate) call_ms_max: NonZeroU32,
+    /// Under way at once, at one endpoint.
+    pub(crate) calls_max: NonZeroU32,
+    /// So many calls in a row that find an endpoint ill open its breaker.
+    pub(crate) breaker_failures_max: NonZeroU32,
+    pub(crate) breaker_open_ms: NonZeroU32,
+    /// By name; an action whose type none takes is only logged.
+    pub(crate) endpoints: BTreeMap<String, Endpoint>,
+}
+
+/// A receiver of webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Endpoint {
+    /// `https`, or a loopback address.
+    pub(crate) url: String,
+    pub(crate) intent_types: BTreeSet<IntentType>,
+    /// A secret a line, at most two: the one in use and the one before.
+    #[serde(default)]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Best from the environment.
+    #[serde(default)]
+    pub(crate) secret: Option<Secret>,
+    /// Who signed its certificate; null: whom this machine trusts.
+    #[serde(default)]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl Actions {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let mut taken = BTreeSet::new();
+        for (name, endpoint) in &self.endpoints {
+            // As a type's name; `log` is the executor of what nobody takes.
+            if name == LOG || name.parse::<IntentType>().is_err() {
+                return Err(
+                    "actions.endpoints: a name is lowercase letters, digits and _, and not `log`",
+                );
+            }
+            if webhook::check_url(&endpoint.url).is_err() {
+                return Err(
+                    "actions.endpoints: a url is https, or of a loopback address, without a user or password",
+                );
+            }
+            if endpoint.secret.is_some() == endpoint.secret_file.is_some() {
+                return Err("actions.endpoints: each has a secret or a secret_file");
+            }
+            if endpoint.intent_types.is_empty() {
+                return Err("actions.endpoints: each takes at least one intent type");
+            }
+            if !endpoint.intent_types.iter().all(|it| taken.insert(it)) {
+                return Err("actions.endpoints: an intent type goes to one endpoint");
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

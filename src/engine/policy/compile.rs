@@ -5,7 +5,7 @@ use crate::contracts::policy as shape;
 use crate::engine::diagnostic::{Diagnostic, Fault, Severity, Source};
 use crate::engine::expr::{Features, Names, compile_scalar};
 use crate::engine::features::FeatureSet;
-use crate::engine::policy::{Policy, Rule};
+use crate::engine::policy::{Policy, Rule, actions};
 use crate::engine::yaml::{self, Items, Node};
 
 /// With the bound of a score, far from where a sum leaves 64 bits.
@@ -70,12 +70,17 @@ impl Policy {
         for (node, rule) in &items {
             compiling.add(node, rule.as_ref());
         }
+        if let Some(header) = &header {
+            let found = actions::faults(&root, &header.actions, &compiling.ids);
+            compiling.faults.extend(found);
+        }
         match header {
             Some(header) if compiling.faults.is_empty() => Ok(Policy {
                 name: header.policy,
                 policy_rev: header.policy_rev,
                 default: header.default,
                 rules: compiling.rules,
+                actions: header.actions,
                 warnings: compiling
                     .warnings
                     .into_iter()

@@ -3,6 +3,7 @@
 //! A missing or undefined operand makes a rule not fire, and the trace names the operand. The
 //! default is the outcome where no rule fires; it does not compete with those that do.
 
+mod actions;
 mod compile;
 
 use crate::contracts::decision::{RuleResult, RuleTrace, Value};
@@ -19,6 +20,7 @@ pub struct Policy {
     pub(crate) policy_rev: i64,
     pub(crate) default: Outcome,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) actions: Vec<crate::contracts::policy::ActionRule>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 

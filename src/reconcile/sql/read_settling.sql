@@ -1,4 +1,4 @@
--- What waiting waits for: open batches, receipts behind admissions, traffic without a decision.
+-- What waiting waits for: open batches, receipts behind admissions, traffic without a decision, messages on their way.
 SELECT count.admitted, count.traffic, receipt.written, refused.traffic_refused, open.batches
 FROM (
     SELECT coalesce(sum(admitted), 0)::bigint AS admitted,
@@ -10,4 +10,6 @@ FROM (
 ) AS receipt, (
     SELECT count(DISTINCT event_id) AS traffic_refused
     FROM rtdl.inlet_quarantine WHERE platform_run_id = $1 AND group_name = $3 AND day >= $2
-) AS refused, (SELECT count(*) AS batches FROM runtime.inflight) AS open
+) AS refused, (
+    SELECT (SELECT count(*) FROM runtime.inflight) + (SELECT count(*) FROM runtime.outbox) AS batches
+) AS open

@@ -20,6 +20,7 @@ use crate::engine::event::EventRecord;
 use crate::engine::posture;
 use crate::planted;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::asked::Asked;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::posture::Judged;
 use crate::rtdl::decision::state::RunState;
@@ -47,6 +48,7 @@ pub(super) struct Decided {
     pub(super) evidence_hash: Digest,
     pub(super) chain: ChainLink,
     pub(super) decided_at: Time,
+    pub(super) asked: Asked,
 }
 
 /// What every decision of a worker shares.
@@ -101,6 +103,7 @@ impl Deciding<'_> {
         let chain = position.chain().next(&body_hash, &evidence_hash);
         position.extend(chain);
         Ok(Decided {
+            asked: Asked::of(self.bundle, &pending.event, &body),
             decision_id: pending.decision_id,
             event_id: pending.event.event_id.to_string(),
             ts_utc: pending.event.ts,

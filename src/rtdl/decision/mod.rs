@@ -7,6 +7,7 @@
 //! **Invariant:** a worker's memory is a function of the log up to its committed position; when in
 //! doubt it is thrown away and restored: the newest snapshot that fits, and what came after it.
 
+mod asked;
 mod batch;
 mod doc;
 mod error;

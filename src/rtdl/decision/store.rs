@@ -9,9 +9,11 @@ use crate::domain::ids::PlatformRunId;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Outcome;
 use crate::governance::facts;
+use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::Decided;
 use crate::runtime::commit::Effects;
 use crate::runtime::consumer;
+use crate::runtime::ground::Ground;
 use crate::runtime::guard::Refused;
 use crate::substrate::db::{self, Day, ToSql, Transaction, Type, copy_in};
 
@@ -49,6 +51,8 @@ pub(super) struct Batch {
     pub(super) counts: Counts,
     pub(super) facts: Vec<Fact>,
     pub(super) now: Time,
+    /// In whose name it asks for actions.
+    pub(super) ground: Ground,
 }
 
 #[async_trait]
@@ -59,11 +63,13 @@ impl Effects for Batch {
 
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
         append_decisions(tx, &self.key.run, &self.decided).await?;
+        asked::append(tx, &self.ground, self.now, &self.decided).await?;
         append_quarantine(tx, DECISION, &self.refused, self.now).await?;
         facts::append(tx, &self.facts).await?;
         // A batch of nothing but other runs' records counts nothing of this one.
         if self.counts.seen > self.counts.other_runs {
-            append_count(tx, &self.key, &self.counts, self.now).await?;
+            let asked = asked::counts(&self.decided);
+            append_count(tx, &self.key, &self.counts, asked, self.now).await?;
         }
         Ok(())
     }
@@ -150,6 +156,7 @@ async fn append_count(
     tx: &Transaction<'_>,
     key: &CountKey,
     counts: &Counts,
+    (escalated, actions_requested): (i32, i32),
     now: Time,
 ) -> Result<(), db::Error> {
     let statement = tx.prepare_cached(APPEND_COUNT).await?;
@@ -167,6 +174,8 @@ async fn append_count(
             &counts.quarantined,
             &counts.other_runs,
             &now,
+            &escalated,
+            &actions_requested,
         ],
     )
     .await?;

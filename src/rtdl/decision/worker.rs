@@ -24,6 +24,7 @@ use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
 use crate::planted;
+use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::force::Force;
 use crate::rtdl::decision::frames::Found;
@@ -336,6 +337,7 @@ impl Worker {
             counts,
             facts: facts.into_iter().collect(),
             now,
+            ground: self.ground.clone(),
         };
         self.commit(position, &batch).await?;
         self.told.tell(&batch.decided);
@@ -390,6 +392,7 @@ impl Worker {
     /// Commits what was decided with the position (L4).
     async fn commit(&mut self, position: RunPosition, effects: &Batch) -> Result<(), Error> {
         self.ground.enter(Corridor::DlaAppend).await?;
+        asked::enter(&self.ground, effects).await?;
         let to = position.to_text();
         self.partitions
             .ensure(&self.ground.db.get().await?, Day::of(effects.now))
@@ -411,6 +414,7 @@ impl Worker {
             Counter::InletQuarantined,
             u64::from(counts.quarantined.unsigned_abs()),
         );
+        asked::count(counters, pins, decided);
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }

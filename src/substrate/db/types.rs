@@ -7,7 +7,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 
 use crate::domain::digest::Digest;
 use crate::domain::ids::{
-    CaseId, CaseTriggerId, DecisionId, FactId, ManifestFingerprint, PlatformRunId, ScenarioRunId,
+    ActionIntentId, CaseId, CaseTriggerId, DecisionId, FactId, ManifestFingerprint, PlatformRunId,
+    ScenarioRunId,
 };
 use crate::domain::time::{MICROS_PER_DAY, Time};
 
@@ -122,6 +123,7 @@ macro_rules! digest_columns {
 }
 
 digest_columns!(
+    ActionIntentId,
     CaseId,
     CaseTriggerId,
     DecisionId,

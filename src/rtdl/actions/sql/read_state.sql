@@ -1,0 +1,1 @@
+SELECT state FROM runtime.action WHERE action_intent_id = $1
