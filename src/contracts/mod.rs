@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod bundle;
 pub mod canonical;
 pub mod case_trigger;
+pub mod chain_anchor;
 pub mod code;
 pub mod control;
 pub mod decision;

@@ -9,6 +9,7 @@ use fraudplat::contracts::bundle::Bundle;
 use fraudplat::contracts::ready::Ready;
 use fraudplat::contracts::run_snapshot::RunSnapshot;
 use fraudplat::domain::digest::Digest;
+use fraudplat::domain::ids::PlatformRunId;
 use fraudplat::domain::keys::Pins;
 use fraudplat::domain::vocabulary::{EventClass, Stream};
 use fraudplat::engine::CompiledBundle;
@@ -46,7 +47,7 @@ rules:
   - {id: R1, owner: t, description: "Many", when: "features.n > 5", outcome: REVIEW, score: 1, reason_code: MANY}
 "#;
 
-fn bundle(features: &str) -> Bundle {
+pub(crate) fn bundle(features: &str) -> Bundle {
     Bundle {
         schema_version: 1,
         name: "restore".to_owned(),
@@ -86,7 +87,7 @@ impl Said {
 
 pub(crate) struct Run {
     pub(crate) world: World,
-    pins: Pins,
+    pub(crate) pins: Pins,
     said: Said,
     /// Payments on the bus.
     payments: i64,
@@ -114,6 +115,10 @@ impl Run {
         };
         run.pin().await;
         run
+    }
+
+    pub(crate) fn id(&self) -> PlatformRunId {
+        self.pins.platform_run_id
     }
 
     async fn pin(&self) {

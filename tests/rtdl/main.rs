@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod anchors;
 mod archive;
 mod archive_reader;
 mod archiver;
+mod audits;
 mod corridor;
 mod decider;
+mod flips;
 mod inlet;
 mod inlet_faults;
 #[path = "../support/kinesis_server.rs"]
@@ -15,6 +18,7 @@ mod kinesis_server;
 mod postgres;
 mod reshard;
 mod restore;
+mod search;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
 mod world;

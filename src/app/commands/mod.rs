@@ -6,6 +6,7 @@ pub(crate) mod demo;
 mod describe;
 mod describe_charts;
 mod dla;
+mod explain;
 mod gov;
 mod ig;
 mod maintain;
@@ -20,6 +21,7 @@ mod requeue;
 mod runs;
 pub(crate) mod sr;
 pub(crate) mod table;
+mod what_if;
 pub(crate) mod wsp;
 
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ use crate::planted;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::state::RunState;
+use crate::runtime::decisions::keys_of;
 
 /// One traffic event of this run that is to be decided.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub(super) struct Decided {
     pub(super) evidence_hash: Digest,
     pub(super) chain: ChainLink,
     pub(super) decided_at: Time,
+    /// What a search finds it by.
+    pub(super) keys: Vec<i64>,
 }
 
 /// What every decision of a worker shares.
@@ -97,6 +100,7 @@ impl Deciding<'_> {
             event_id: pending.event.event_id.to_string(),
             ts_utc: pending.event.ts,
             outcome: body.outcome,
+            keys: keys_of(&pending.event, &body),
             degraded: body.degraded,
             body: body_bytes,
             evidence,

@@ -7,12 +7,14 @@
 //! **Invariant:** a worker's memory is a function of the log up to its committed position; when in
 //! doubt it is thrown away and restored: the newest snapshot that fits, and what came after it.
 
+mod anchor;
 mod batch;
 mod error;
 mod frames;
 mod looks;
 mod restore;
 mod role;
+mod search;
 mod snapshot;
 mod state;
 mod store;

@@ -18,6 +18,7 @@ use crate::domain::ids::PlatformRunId;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::told::{Told, Waiter};
 use crate::rtdl::decision::worker::Worker;
@@ -212,6 +213,7 @@ impl Decision {
             context_scopes: worker::context_scopes(&self.ground).await?,
             context_drained: 0,
             is_over,
+            anchors: Anchors::new(run, position.seq),
             lease,
             position,
             state: None,

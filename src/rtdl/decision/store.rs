@@ -8,6 +8,7 @@ use crate::domain::ids::PlatformRunId;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Outcome;
 use crate::rtdl::decision::batch::Decided;
+use crate::rtdl::decision::search;
 use crate::runtime::commit::Effects;
 use crate::runtime::consumer;
 use crate::runtime::guard::Refused;
@@ -56,6 +57,7 @@ impl Effects for Batch {
 
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
         append_decisions(tx, &self.key.run, &self.decided).await?;
+        search::append(tx, &self.key.run, &self.decided).await?;
         append_quarantine(tx, DECISION, &self.refused, self.now).await?;
         // A batch of nothing but other runs' records counts nothing of this one.
         if self.counts.seen > self.counts.other_runs {
@@ -80,6 +82,7 @@ const DECISION_TYPES: &[Type] = &[
     Type::BYTEA,
     Type::BYTEA,
     Type::TIMESTAMPTZ,
+    Type::INT8_ARRAY,
 ];
 
 async fn append_decisions(
@@ -101,7 +104,7 @@ async fn append_decisions(
     Ok(())
 }
 
-type Columns<'a> = [&'a (dyn ToSql + Sync); 14];
+type Columns<'a> = [&'a (dyn ToSql + Sync); 15];
 
 fn columns<'a>(
     run: &'a PlatformRunId,
@@ -122,6 +125,7 @@ fn columns<'a>(
         &row.evidence_hash,
         &row.chain.link,
         &row.decided_at,
+        &row.keys,
     ]
 }
 

@@ -23,6 +23,7 @@ use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
 use crate::planted;
+use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
 use crate::rtdl::decision::restore::Restore;
@@ -78,6 +79,7 @@ pub(super) struct Worker {
     pub(super) position: RunPosition,
     pub(super) state: Option<RunState>,
     pub(super) snapshots: snapshot::Writer,
+    pub(super) anchors: Anchors,
     pub(super) batch_no: i64,
     pub(super) renewed: Instant,
 }
@@ -126,6 +128,9 @@ impl Worker {
             if n_read == 0 {
                 self.renew(Some(asked_at)).await?;
             }
+            if self.anchors.is_due() {
+                self.anchors.write(&self.ground).await;
+            }
             if self.snapshots.is_due(self.position.seq) {
                 self.snapshot().await;
             }
@@ -134,6 +139,8 @@ impl Worker {
         if !is_drained {
             self.snapshot().await;
         }
+        self.anchors.write(&self.ground).await;
+        self.anchors.finish().await;
         self.snapshots.finish().await;
         self.lease.release(&self.ground.db.get().await?).await?;
         Ok(())
@@ -396,6 +403,7 @@ impl Worker {
             now,
         };
         self.commit(position, &batch).await?;
+        self.anchors.note(&batch.decided);
         self.told.tell(&batch.decided);
         self.count(&batch.decided, counts);
         Ok(())
