@@ -101,4 +101,5 @@ async fn what_is_found_is_what_a_look_at_every_one_finds() {
     assert_eq!(found(&run, &[("rule", "R1")], 7).await, reviewed);
     assert_eq!(found(&run, &[("from", &from)], 9).await, later);
     assert_eq!(found(&run, &[("entity", "customer_id:c")], 7).await, [0; 0]);
+    assert_eq!(found(&run, &event, 10).await, [0; 0]);
 }

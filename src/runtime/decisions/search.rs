@@ -138,7 +138,7 @@ async fn by_event(
         // Whose entity it names is not in the log for sure, so the index is asked.
         let is_of_entity = match &wanted.entity {
             None => true,
-            Some(_) => has_keys(ground, run, stored.seq, &wanted.keys()).await?,
+            Some(_) => has_keys(ground, run, stored.seq, wanted).await?,
         };
         if wanted.after < stored.seq && is_of_entity && wanted.takes(&body) {
             page.decisions.push((stored, body));
@@ -151,11 +151,13 @@ async fn has_keys(
     ground: &Ground,
     run: &PlatformRunId,
     seq: i64,
-    keys: &[i64],
+    asked: &Wanted,
 ) -> Result<bool, Error> {
+    let keys = &asked.keys();
     let client = ground.db.get().await?;
     let wanted = Wanted {
         limit: 1,
+        entity: asked.entity.clone(),
         ..Wanted::default()
     };
     let rows = rows(&client, run, &wanted, (&[seq - 1], &[seq]), keys).await?;
@@ -273,13 +275,17 @@ impl Search<'_> {
                 limit: self.left(),
                 ..self.wanted.clone()
             };
-            for stored in rows(client, self.run, &wanted, (&afters, &lasts), &keys).await? {
+            let found = rows(client, self.run, &wanted, (&afters, &lasts), &keys).await?;
+            // Rows without keys may come in vain: then the batches are not through yet.
+            let is_cut = found.len() == wanted.limit;
+            let seen = found.last().map(|it| it.seq).filter(|_| is_cut);
+            for stored in found {
                 self.add(stored)?;
             }
             if self.is_full() {
                 return Ok(false);
             }
-            self.at = last.min(up_to);
+            self.at = seen.unwrap_or(last.min(up_to));
             self.n_batches += lasts.len();
             together = (2 * together).min(TOGETHER.1);
         }
