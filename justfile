@@ -43,16 +43,17 @@ doc:
 bench *options:
     cargo run --release --locked -- bench {{ options }}
 
-# A storm from a seed: `just storm actions|kills|duplicates|shuffle|mismatch|sends|sends-managed|processes|year --size N [--payments M] [--seed S]`;
+# A storm from a seed: `just storm actions|kills|duplicates|shuffle|mismatch|sends|sends-managed|processes|year|flips --size N [--payments M] [--seed S]`;
 # docs/testing.md says what a size counts and what must hold
 storm kind *options:
     #!/usr/bin/env bash
     set -euo pipefail
     binary=storm test="{{ kind }}"
     case "{{ kind }}" in actions | kills | duplicates | shuffle | mismatch | sends | processes) ;;
+        flips) binary=rtdl test=flips::flips ;; # In process, of small artefacts.
         sends-managed) test=sends_managed ;;
         year) binary=ig test=year::year ;; # In process: its clock is the test's.
-        *) echo "there are storms of actions, kills, duplicates, shuffle, mismatch, sends, sends-managed, processes, year; none of {{ kind }}" >&2; exit 2 ;;
+        *) echo "there are storms of actions, kills, duplicates, shuffle, mismatch, sends, sends-managed, processes, year, flips; none of {{ kind }}" >&2; exit 2 ;;
     esac
     set -- {{ options }}
     while [ $# -gt 0 ]; do

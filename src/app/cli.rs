@@ -277,7 +277,7 @@ pub(crate) enum RunCommand {
 pub(crate) enum Replay {
     /// One decision, several, or a sample of a run
     Decision(ReplayDecision),
-    /// Every decision of a run between two places of its chain
+    /// Every decision of a run, or those between two places of its chain
     Range(ReplayRange),
 }
 
@@ -303,11 +303,17 @@ pub(crate) struct ReplayRange {
     #[arg(long, value_name = "RUN")]
     pub(crate) run: String,
     /// The first place in the chain; `dla list` shows them
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, default_value_t = 1, value_name = "SEQ")]
     pub(crate) from: i64,
-    /// The last place, included
+    /// The last place, included [default: the newest]
     #[arg(long, value_name = "SEQ")]
-    pub(crate) to: i64,
+    pub(crate) to: Option<i64>,
+    /// Also hold the archive against the bus, as far as the bus still keeps the traffic of the range
+    #[arg(long)]
+    pub(crate) against_bus: bool,
+    /// Decide again by the bundle in this directory, and show which outcomes would change; nothing is logged
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bundle: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -317,15 +323,12 @@ pub(crate) enum Dla {
         #[arg(long, value_name = "RUN")]
         run: String,
     },
-    /// The decisions of a run in order of its chain
-    List {
-        #[arg(long, value_name = "RUN")]
-        run: String,
-        /// Only those that follow this place in the chain
-        #[arg(long, default_value_t = 0, value_name = "SEQ")]
-        after: i64,
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: i64,
+    /// The decisions of a run in order of its chain, or those that meet what is said
+    List(DlaList),
+    /// Why a decision is what it is: rules, features and inputs, with the values that they met
+    Explain {
+        #[arg(value_name = "DECISION_ID")]
+        id: String,
     },
     /// Write the decisions of a run to a file, body and evidence, one JSON object a line
     Export {
@@ -341,6 +344,38 @@ pub(crate) enum Dla {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DlaList {
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: String,
+    /// The decision on this event
+    #[arg(long, value_name = "EVENT_ID")]
+    pub(crate) event_id: Option<String>,
+    /// Only where the event names this entity, such as customer_id:c1
+    #[arg(long, value_name = "KIND:ID")]
+    pub(crate) entity: Option<String>,
+    /// Only this outcome: APPROVE, STEP_UP, REVIEW or DECLINE
+    #[arg(long, value_name = "OUTCOME")]
+    pub(crate) outcome: Option<String>,
+    /// Only where this rule fired
+    #[arg(long, value_name = "RULE_ID")]
+    pub(crate) rule: Option<String>,
+    /// Only events of this day or time, or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only events before this day or time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Only decisions on less than the whole frame; `false`: only the others
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) degraded: Option<bool>,
+    /// Only those that follow this place in the chain
+    #[arg(long, default_value_t = 0, value_name = "SEQ")]
+    pub(crate) after: i64,
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) limit: i64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod case_message;
 pub mod case_trigger;
+pub mod chain_anchor;
 pub mod code;
 pub mod control;
 pub mod decision;

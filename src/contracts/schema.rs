@@ -6,8 +6,8 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 
 use crate::contracts::{
-    action_intent, action_outcome, archive_row, bundle, case_message, case_trigger, control,
-    decision, envelope, fact, label_assertion, payload, problem, progress, ready, receipt,
+    action_intent, action_outcome, archive_row, bundle, case_message, case_trigger, chain_anchor,
+    control, decision, envelope, fact, label_assertion, payload, problem, progress, ready, receipt,
     reconciliation, verdict,
 };
 use crate::domain::vocabulary::EventClass;
@@ -97,6 +97,15 @@ fn until_decided() -> Vec<Form> {
             "archive_row",
             "A record of the bus as the archive keeps it.",
         ),
+    ]
+    .into_iter()
+    .chain(after_decision())
+    .collect()
+}
+
+/// Those from the decision on.
+fn after_decision() -> Vec<Form> {
+    vec![
         form::<decision::DecisionBody>(
             "decision_body",
             "The half of a decision that replay recomputes; at rest canonical CBOR.",
@@ -104,6 +113,10 @@ fn until_decided() -> Vec<Form> {
         form::<decision::DecisionEvidence>(
             "decision_evidence",
             "The half that says from what; at rest canonical CBOR.",
+        ),
+        form::<chain_anchor::ChainAnchor>(
+            "chain_anchor",
+            "What a run's decision log was at a moment: `{run}/dla/anchors/{seq}.json`.",
         ),
         form::<bundle::Bundle>("bundle", "What decides: `mpr/bundles/{digest}.json`."),
     ]

@@ -17,6 +17,7 @@ const LIST_DUE: &str = include_str!("sql/list_due_days.sql");
 const OBSTACLES: &str = include_str!("sql/read_obstacles.sql");
 const LIST_OBJECTS: &str = include_str!("sql/list_day_objects.sql");
 const DROP: &str = include_str!("sql/drop_day.sql");
+const FORGET_SEARCH: &str = include_str!("sql/forget_search.sql");
 const UNMARK: &str = include_str!("sql/unmark_pruned_day.sql");
 
 /// The database's word for a day that may not leave.
@@ -176,6 +177,7 @@ async fn commit(
         .await?;
     let (proof, sha256): (String, &str) = (row.get(0), row.get(1));
     tx.execute(UNMARK, &[&group, &day]).await?;
+    tx.execute(FORGET_SEARCH, &[&group, &day]).await?;
     let of_day = day.to_string();
     let run: Option<PlatformRunId> = None;
     let mut fact = ground.fact(FactType::PartitionsDropped, &[group, &of_day, sha256], run);

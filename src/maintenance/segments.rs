@@ -196,6 +196,7 @@ fn read(row: &db::Row) -> Row {
         outcome: row.get(10),
         degraded: row.get(11),
         decided_at: row.get(12),
+        keys: row.get(14),
     }
 }
 

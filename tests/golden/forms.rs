@@ -14,6 +14,7 @@ use fraudplat::contracts::bundle::Bundle;
 use fraudplat::contracts::canonical;
 use fraudplat::contracts::case_message::CaseMessage;
 use fraudplat::contracts::case_trigger::CaseTrigger;
+use fraudplat::contracts::chain_anchor::ChainAnchor;
 use fraudplat::contracts::control::ControlMessage;
 use fraudplat::contracts::decision::{DecisionBody, DecisionEvidence};
 use fraudplat::contracts::envelope::{AdmittedEvent, Envelope};
@@ -91,6 +92,7 @@ fn forms() -> Vec<Form> {
         ),
         form::<DecisionBody>("decision_body", &["/features"]),
         form::<DecisionEvidence>("decision_evidence", &[]),
+        form::<ChainAnchor>("chain_anchor", &[]),
         form::<Bundle>("bundle", &[]),
         form::<CaseTrigger>("case_trigger", &[]),
         form::<CaseMessage>("case_message", &[]),

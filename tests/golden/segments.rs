@@ -48,6 +48,7 @@ fn rows() -> Vec<Row> {
             outcome: "REVIEW".to_owned(),
             degraded: link.seq == 18,
             decided_at: Time::from_micros(1_700_000_000_500_000 + link.seq),
+            keys: (link.seq == 17).then(|| vec![-17, 17]),
         }
     };
     ["v1", "v1_least"].into_iter().map(row).collect()

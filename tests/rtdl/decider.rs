@@ -51,7 +51,7 @@ rules:
   - {id: R1, owner: t, description: "Many", when: "features.n > 5", outcome: REVIEW, score: 1, reason_code: MANY}
 "#;
 
-fn bundle(features: &str) -> Bundle {
+pub(crate) fn bundle(features: &str) -> Bundle {
     Bundle {
         schema_version: 1,
         name: "restore".to_owned(),
@@ -91,7 +91,7 @@ impl Said {
 
 pub(crate) struct Run {
     pub(crate) world: World,
-    pins: Pins,
+    pub(crate) pins: Pins,
     said: Said,
     /// Payments on the bus.
     payments: i64,
@@ -131,6 +131,10 @@ impl Run {
         };
         run.pin().await;
         run
+    }
+
+    pub(crate) fn id(&self) -> PlatformRunId {
+        self.pins.platform_run_id
     }
 
     async fn pin(&self) {

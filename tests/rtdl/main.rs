@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod anchors;
 mod archive;
 mod archive_reader;
 mod archiver;
+mod audits;
 mod corridor;
 mod decider;
+mod flips;
 mod graph;
 mod inlet;
 mod inlet_faults;
@@ -17,6 +20,7 @@ mod postgres;
 mod posture;
 mod reshard;
 mod restore;
+mod search;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
 mod world;

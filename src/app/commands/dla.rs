@@ -1,4 +1,4 @@
-//! `fraudplat dla`: list, export, verify.
+//! `fraudplat dla`: list, explain, export, verify.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,33 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::app::cli::Dla;
+use crate::app::cli::{Dla, DlaList};
 use crate::app::commands::replay::refusal;
 use crate::app::commands::table::{grouped, table};
-use crate::app::commands::{Call, Refusal, parse_run, runs};
+use crate::app::commands::{Call, Refusal, explain, parse_run, runs};
 use crate::app::progress;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
-use crate::domain::digest::Digest;
-use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
-use crate::domain::time::Time;
-use crate::domain::vocabulary::Outcome;
-use crate::rtdl::audit;
+use crate::domain::ids::PlatformRunId;
+use crate::rtdl::audit::{self, DecisionRow};
+use crate::runtime::decisions::Wanted;
 
 /// Decisions read at a time.
 const PAGE: i64 = 2_000;
-
-/// A decision as it is listed.
-#[derive(Debug, Serialize)]
-struct Row {
-    seq: i64,
-    decision_id: DecisionId,
-    event_id: EventId,
-    ts_utc: Time,
-    outcome: Outcome,
-    degraded: Vec<String>,
-    body_hash: Digest,
-}
 
 /// What `dla export --json` prints.
 #[derive(Debug, Serialize)]
@@ -46,7 +32,13 @@ struct Exported {
 }
 
 pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
-    let (Dla::Verify { run } | Dla::List { run, .. } | Dla::Export { run, .. }) = command;
+    if let Dla::Explain { id } = command {
+        return Box::pin(explain::run(call, id)).await;
+    }
+    let (Dla::Verify { run } | Dla::List(DlaList { run, .. }) | Dla::Export { run, .. }) = command
+    else {
+        return Ok(DONE);
+    };
     let run = parse_run(run)?;
     let client = call.ground.db.get().await?;
     if progress::state(&client, &run).await?.is_none() {
@@ -55,10 +47,11 @@ pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
     drop(client);
     match command {
         Dla::Verify { .. } => verify(call, &run).await,
-        Dla::List { after, limit, .. } => list(call, &run, *after, *limit).await,
+        Dla::List(asked) => list(call, &run, asked).await,
         Dla::Export {
             after, limit, out, ..
         } => export(call, &run, *after, limit.unwrap_or(i64::MAX), out).await,
+        Dla::Explain { .. } => Ok(DONE),
     }
 }
 
@@ -109,44 +102,61 @@ async fn export(
     Ok(DONE)
 }
 
-async fn list(call: &Call, run: &PlatformRunId, after: i64, limit: i64) -> anyhow::Result<u8> {
-    let (mut rows, mut after, mut left) = (Vec::new(), after, limit);
-    while left > 0 {
-        let page = audit::list(&call.ground, run, after, left.min(PAGE)).await;
+/// Every page, until there are as many as were asked for.
+async fn list(call: &Call, run: &PlatformRunId, asked: &DlaList) -> anyhow::Result<u8> {
+    let mut wanted = wanted(asked)?;
+    let mut rows: Vec<DecisionRow> = Vec::new();
+    let mut left = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+    while left > 0 && !call.stop.is_cancelled() {
+        wanted.limit = left.min(audit::PAGE_MAX);
+        let page = audit::page(&call.ground, run, &wanted).await;
         let page = page.map_err(refusal)?;
-        let Some(last) = page.last() else { break };
-        after = last.seq;
-        left -= i64::try_from(page.len())?;
-        for stored in &page {
-            let (body, _) = stored.open()?;
-            rows.push(Row {
-                seq: stored.seq,
-                decision_id: stored.decision_id,
-                event_id: body.event_id,
-                ts_utc: body.ts_utc,
-                outcome: body.outcome,
-                degraded: body.degraded,
-                body_hash: stored.body_hash,
-            });
-        }
+        let Some(page) = page else {
+            return Err(runs::unknown(run).into());
+        };
+        left -= page.results.len();
+        rows.extend(page.results);
+        let Some(next) = page.next else { break };
+        wanted.after = next.parse().context("reading where the list goes on")?;
+        call.output
+            .progress("looking", wanted.after.unsigned_abs(), 0);
     }
-    call.output.result(&rows, |rows| {
-        let cells = rows.iter().map(|row| {
-            vec![
-                grouped(row.seq),
-                row.ts_utc.to_string(),
-                row.event_id.to_string(),
-                row.outcome.to_string(),
-                row.decision_id.to_string(),
-            ]
-        });
-        table(
-            &["SEQ", "TIME", "EVENT", "OUTCOME", "DECISION"],
-            cells,
-            &[0],
-        )
-    });
+    call.output.result(&rows, |rows| listed(rows));
     Ok(DONE)
+}
+
+fn wanted(asked: &DlaList) -> anyhow::Result<Wanted> {
+    let after = asked.after.to_string();
+    let degraded = asked.degraded.map(|it| it.to_string());
+    let said = [
+        ("event_id", asked.event_id.as_deref()),
+        ("entity", asked.entity.as_deref()),
+        ("outcome", asked.outcome.as_deref()),
+        ("rule", asked.rule.as_deref()),
+        ("from", asked.from.as_deref()),
+        ("to", asked.to.as_deref()),
+        ("degraded", degraded.as_deref()),
+        ("after", Some(after.as_str())),
+    ];
+    let said = said.into_iter().filter_map(|(name, it)| Some((name, it?)));
+    let wanted = audit::wanted(said);
+    wanted
+        .map_err(|(name, why)| Refusal::new(Code::QueryInvalid, format!("--{name}: {why}")).into())
+}
+
+fn listed(rows: &[DecisionRow]) -> String {
+    let cells = rows.iter().map(|row| {
+        vec![
+            grouped(row.seq),
+            row.ts_utc.to_string(),
+            row.event_id.to_string(),
+            row.outcome.to_string(),
+            row.rules.join(" "),
+            row.decision_id.to_string(),
+        ]
+    });
+    let head = ["SEQ", "TIME", "EVENT", "OUTCOME", "RULES", "DECISION"];
+    table(&head, cells, &[0])
 }
 
 async fn verify(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
@@ -156,18 +166,24 @@ async fn verify(call: &Call, run: &PlatformRunId) -> anyhow::Result<u8> {
     let report = report.map_err(refusal)?;
     call.output.result(&report, |report| {
         format!(
-            "{} records verified; head {}; {} segments hold those up to {}",
+            "{} records verified; head {}; {} segments hold those up to {}, {} anchors those up to {}",
             grouped(report.verified),
             report.head,
             grouped(report.segments),
-            grouped(report.in_segments)
+            grouped(report.in_segments),
+            grouped(report.anchors),
+            grouped(report.anchored)
         )
     });
     match report.broken {
         None => Ok(DONE),
         Some(broken) => {
+            let since = match broken.not_before < broken.seq {
+                true => format!(", or one of those since {}", grouped(broken.not_before)),
+                false => String::new(),
+            };
             let detail = format!(
-                "record {} ({}): {}",
+                "record {} ({}){since}: {}",
                 broken.seq, broken.decision_id, broken.why
             );
             Err(Refusal::new(Code::ChainBroken, detail).into())

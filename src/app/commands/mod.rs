@@ -8,6 +8,7 @@ pub(crate) mod demo;
 mod describe;
 mod describe_charts;
 mod dla;
+mod explain;
 mod gov;
 mod graph;
 mod ig;
@@ -23,6 +24,7 @@ mod requeue;
 mod runs;
 pub(crate) mod sr;
 pub(crate) mod table;
+mod what_if;
 pub(crate) mod wsp;
 
 use std::path::{Path, PathBuf};

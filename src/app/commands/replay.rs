@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::app::cli::{Replay, ReplayDecision, ReplayRange};
 use crate::app::commands::table::grouped;
-use crate::app::commands::{Call, Refusal, parse_run, runs};
+use crate::app::commands::{Call, Refusal, parse_run, runs, what_if};
 use crate::app::progress;
 use crate::app::run::{DONE, REFUSED};
 use crate::contracts::code::Code;
@@ -26,7 +26,16 @@ pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
     }
     let decisions = match command {
         Replay::Decision(asked) => select(call, asked).await?,
-        Replay::Range(asked) => range(call, asked).await?,
+        Replay::Range(asked) => {
+            let decisions = range(call, asked).await?;
+            if asked.against_bus {
+                against_bus(call, &decisions).await?;
+            }
+            if let Some(dir) = &asked.bundle {
+                return Box::pin(what_if::run(call, dir, &decisions)).await;
+            }
+            decisions
+        }
     };
     let report = Box::pin(compare(call, decisions)).await?;
     call.output.result(&report, shown);
@@ -53,8 +62,23 @@ async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<Store
 
 /// Every decision between two places; a place that the chain does not have is refused.
 async fn range(call: &Call, asked: &ReplayRange) -> anyhow::Result<Vec<StoredDecision>> {
-    let (from, to) = (asked.from, asked.to);
     let run = parse_run(&asked.run)?;
+    let client = call.ground.db.get().await?;
+    if progress::state(&client, &run).await?.is_none() {
+        return Err(runs::unknown(&run).into());
+    }
+    drop(client);
+    let from = asked.from;
+    let to = match asked.to {
+        Some(to) => to,
+        None => {
+            let last = audit::last_seq(&call.ground, &run).await;
+            last.map_err(refusal)?
+        }
+    };
+    if asked.to.is_none() && to == 0 && from == 1 {
+        return Ok(Vec::new());
+    }
     anyhow::ensure!(
         1 <= from && from <= to,
         "--from and --to are places of the chain, counted from 1, --from not after --to"
@@ -66,11 +90,6 @@ async fn range(call: &Call, asked: &ReplayRange) -> anyhow::Result<Vec<StoredDec
         grouped(n),
         grouped(RANGE_MAX)
     );
-    let client = call.ground.db.get().await?;
-    if progress::state(&client, &run).await?.is_none() {
-        return Err(runs::unknown(&run).into());
-    }
-    drop(client);
     let found = audit::list(&call.ground, &run, from - 1, n).await;
     let found = found.map_err(refusal)?;
     match found.last().map(|last| last.seq) {
@@ -82,6 +101,28 @@ async fn range(call: &Call, asked: &ReplayRange) -> anyhow::Result<Vec<StoredDec
             );
             let detail = format!("the chain has no {from} to {to}: in this range it {last}");
             Err(Refusal::new(Code::NotFound, detail).into())
+        }
+    }
+}
+
+/// Refused where archive and bus differ, with a fact that stays.
+async fn against_bus(call: &Call, decisions: &[StoredDecision]) -> anyhow::Result<()> {
+    let Some(last) = decisions.last() else {
+        return Ok(());
+    };
+    match audit::against_bus(&call.ground, last).await {
+        Ok(n_equal) => {
+            let n_equal = grouped(n_equal.cast_signed());
+            let said =
+                format!("{n_equal} traffic records of the range are still on the bus, as archived");
+            call.output.note(said);
+            Ok(())
+        }
+        Err(error) => {
+            if error.code() == Code::ReplayBasisMismatch {
+                say_mismatch(call, &last.run, &error.to_string()).await?;
+            }
+            Err(refusal(error))
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Verifies the hash chain of a run: every record hashes to what stands beside it, every link
-//! follows from the one before, no seq is missing; and its segments hold the same chain.
+//! follows from the one before, no seq is missing; its segments hold the same chain, and its anchors its links.
 
 use std::collections::VecDeque;
 
 use serde::Serialize;
 
+use crate::contracts::chain_anchor::ChainAnchor;
 use crate::contracts::decision::ChainLink;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::rtdl::audit::Error;
+use crate::rtdl::audit::anchors::Anchors;
 use crate::runtime::decisions::{self, Segment, StoredDecision};
 use crate::runtime::ground::Ground;
 
@@ -27,6 +29,9 @@ pub struct ChainReport {
     /// Segments that were opened and hold the same chain, and up to which record they reach.
     pub segments: i64,
     pub in_segments: i64,
+    /// Anchors in the object store that hold, and up to which record.
+    pub anchors: i64,
+    pub anchored: i64,
     pub broken: Option<Broken>,
 }
 
@@ -34,11 +39,13 @@ pub struct ChainReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broken {
     pub seq: i64,
+    /// Where a rewritten log began to differ can lie before it: not before this one.
+    pub not_before: i64,
     pub decision_id: DecisionId,
     pub why: &'static str,
 }
 
-/// Walks the chain from its genesis: the log, days that have left included, and beside it every segment.
+/// Walks the chain from its genesis: the log, days that have left included, and beside it every segment and anchor.
 ///
 /// # Errors
 /// A segment that is missing or altered, and those of the substrates; a broken chain is a report, not an error.
@@ -48,11 +55,14 @@ pub async fn verify(
     progress: &(dyn Fn(i64) + Send + Sync),
 ) -> Result<ChainReport, Error> {
     let mut chain = ChainLink::genesis(run);
-    let mut segments = Segments::of(run);
+    let mut beside = Beside {
+        segments: Segments::of(run),
+        anchors: Anchors::list(ground, run).await?,
+    };
     loop {
         let page = decisions::after(ground, run, chain.seq, PAGE).await?;
         if page.is_empty() {
-            if let Some(beyond) = segments.beyond(ground, chain.seq).await? {
+            if let Some(beyond) = beside.segments.beyond(ground, chain.seq).await? {
                 // Unless both have grown since the page was read.
                 match decisions::after(ground, run, chain.seq, 1)
                     .await?
@@ -62,18 +72,27 @@ pub async fn verify(
                     false => continue,
                 }
             }
-            return Ok(report(run, chain, &segments, None));
+            if let Some(seq) = beside.anchors.beyond(ground).await? {
+                return Err(Error::Anchor {
+                    key: format!("{}{seq:012}.json", ChainAnchor::prefix(run)),
+                    what: "the log ends before it",
+                });
+            }
+            return Ok(report(run, chain, &beside, None));
         }
         for record in &page {
             let next = match chain.check(&record.chain_record()) {
-                Ok(next) => segments.meet(ground, &next).await?.map(|()| next),
-                Err(why) => Err(why),
+                Ok(_) if record.open().is_err() => {
+                    Err((record.seq, "its columns are not those of its body"))
+                }
+                Ok(next) => beside.meet(ground, &next).await?.map(|()| next),
+                Err(why) => Err((record.seq, why)),
             };
             match next {
                 Ok(next) => chain = next,
-                Err(why) => {
-                    let broken = broken(record, why);
-                    return Ok(report(run, chain, &segments, Some(broken)));
+                Err(wrong) => {
+                    let broken = broken(record, wrong);
+                    return Ok(report(run, chain, &beside, Some(broken)));
                 }
             }
         }
@@ -81,9 +100,37 @@ pub async fn verify(
     }
 }
 
-fn broken(record: &StoredDecision, why: &'static str) -> Broken {
+/// From which record on it may be wrong, and why.
+type Wrong = (i64, &'static str);
+
+/// What a record is held against, beside the one before it.
+struct Beside {
+    segments: Segments,
+    anchors: Anchors,
+}
+
+impl Beside {
+    /// Anchors first: they name the record, a segment only itself.
+    async fn meet(
+        &mut self,
+        ground: &Ground,
+        link: &ChainLink,
+    ) -> Result<Result<(), Wrong>, Error> {
+        if let Err(since) = self.anchors.meet(ground, link).await? {
+            return Ok(Err((
+                since,
+                "its link is not the one that was anchored: the log was rewritten",
+            )));
+        }
+        let met = self.segments.meet(ground, link).await?;
+        Ok(met.map_err(|why| (link.seq, why)))
+    }
+}
+
+fn broken(record: &StoredDecision, (not_before, why): Wrong) -> Broken {
     Broken {
         seq: record.seq,
+        not_before,
         decision_id: record.decision_id,
         why,
     }
@@ -92,15 +139,17 @@ fn broken(record: &StoredDecision, why: &'static str) -> Broken {
 fn report(
     run: &PlatformRunId,
     chain: ChainLink,
-    segments: &Segments,
+    beside: &Beside,
     broken: Option<Broken>,
 ) -> ChainReport {
     ChainReport {
         platform_run_id: *run,
         verified: chain.seq,
         head: chain.link,
-        segments: segments.n_held,
-        in_segments: segments.chain.seq,
+        segments: beside.segments.n_held,
+        in_segments: beside.segments.chain.seq,
+        anchors: beside.anchors.n_held,
+        anchored: beside.anchors.up_to,
         broken,
     }
 }

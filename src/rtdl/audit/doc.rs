@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::contracts::code::Code;
 use crate::contracts::permission::Corridor;
-use crate::rtdl::audit::http::{DecisionView, Explanation};
+use crate::domain::vocabulary::Outcome;
+use crate::rtdl::audit::http::DecisionView;
+use crate::rtdl::audit::{DecisionPage, Explanation, PAGE_MAX};
 use crate::substrate::http::Doc;
 
 const RUN: &str = "run_c0f5f55e9f320bdd80dc7f2f3d34630be3642efa7359ecc1ef997197aeeaf10e";
@@ -13,48 +15,121 @@ fn id() -> String {
     format!("dec_{}", "2".repeat(64))
 }
 
+pub(super) fn list() -> Doc {
+    let page = json!({
+        "results": [{
+            "seq": 1, "decision_id": id(), "event_id": "till:1", "ts_utc": "2025-01-31T12:00:00Z",
+            "outcome": "REVIEW", "rule_score": 40, "reasons": ["HIGH_AMOUNT"], "rules": ["R001"], "degraded": [],
+            "posture": "NORMAL", "bundle_digest": "c".repeat(64), "body_hash": "4".repeat(64),
+        }],
+        "next": "1",
+    });
+    let outcomes: Vec<&str> = Outcome::ALL.iter().map(|it| it.as_str()).collect();
+    Doc::new("decisions", "The decisions of a run, in order of its chain")
+        .about(
+            "All that is said must hold. A page looks through a bounded part of the log, so one that is not full, or \
+             empty, may have a `next`. Decisions of days that have left are found in their segments, at most 16 a page.",
+        )
+        .text("run", "The run; it must be said", RUN)
+        .text("event_id", "The decision on this event", "till:1")
+        .text("entity", "Only where the event names this entity: its kind, a colon, its id", "customer_id:c1")
+        .word("outcome", "Only this outcome", &outcomes)
+        .text("rule", "Only where this rule fired", "R001")
+        .text("from", "Only events of this day or time, or later", "2025-01-31T00:00:00Z")
+        .text("to", "Only events before this day or time", "2025-02-01")
+        .word("degraded", "Only decisions on less than the whole frame, or only the others", &["true", "false"])
+        .text("after", "What the page before gave as `next`", "1")
+        .number("limit", "Results on a page, from 1; 100 where it is not said", 1..=PAGE_MAX as u64, 100)
+        .answers::<DecisionPage>(200, "A page; without `next` it is the last", page)
+        .through(Corridor::EvidenceResolve)
+        .refuses(400, &[(Code::QueryInvalid, "limit: a whole number from 1 to 1000")])
+        .refuses(404, &[(Code::RunUnknown, "there is no such run")])
+        .refuses(500, &altered())
+        .refuses(503, &[(Code::SubstrateUnavailable, "the database did not answer")])
+}
+
 pub(super) fn show() -> Doc {
     refusals(
-        Doc::new("decisions", "A decision: body, evidence, place in the chain")
-            .about("The id is a hash of run, class and event id; docs/contracts/identities.md has it. There is no list over HTTP: `fraudplat dla list` is one.")
-            .part("decision_id", "decision_id", &id())
-            .answers::<DecisionView>(200, "The decision", decision()),
+        Doc::new(
+            "decisions",
+            "A decision: body, evidence, place in the chain",
+        )
+        .about("The id is a hash of run, class and event id; docs/contracts/identities.md has it.")
+        .part("decision_id", "decision_id", &id())
+        .answers::<DecisionView>(200, "The decision", decision()),
     )
 }
 
 pub(super) fn explain() -> Doc {
     refusals(
-        Doc::new("decisions", "A decision with a summary for people")
+        Doc::new("decisions", "Why a decision is what it is: rules, features and inputs, for people")
+            .about(
+                "Every feature with its definition and every rule with its text, from the bundle that decided, under \
+                 its digest; what a rule's operands were; inputs by reference and hash. What is no part of the log is \
+                 shown as far as it is there, and `notes` says what is not: the event's own fields need the archive.",
+            )
             .part("decision_id", "decision_id", &id())
             .answers::<Explanation>(
                 200,
-                "The decision, which rules fired, which lacked an operand",
-                json!({
-                    "decision_id": id(), "outcome": "REVIEW",
-                    "summary": "REVIEW at 2025-01-31T12:00:00.000000Z: R001 fired; reasons HIGH_AMOUNT",
-                    "fired": ["R001"], "missing": [], "decision": decision(),
-                }),
+                "The decision, and why",
+                explanation(),
             ),
     )
+}
+
+fn explanation() -> Value {
+    let decision = decision();
+    let traffic = &decision["evidence"]["inputs"]["traffic"];
+    json!({
+        "decision_id": id(), "outcome": "REVIEW",
+        "summary": "REVIEW at 2025-01-31T12:00:00Z: R001 fired; reasons HIGH_AMOUNT",
+        "fired": ["R001"], "missing": [], "rule_score": 40, "score": null, "contributions": null,
+        "reasons": [{"code": "HIGH_AMOUNT", "text": "High amount"}],
+        "inputs": [{
+            "part": "traffic", "state": "PRESENT", "payload_hash": traffic["payload_hash"],
+            "origin_offset": traffic["origin_offset"],
+        }],
+        "features": [{
+            "name": "customer_count_1d", "value": 1, "what": "count by customer_id over 1d",
+            "definition": {"name": "customer_count_1d", "entity": ["customer_id"], "agg": "count", "window": "1d"},
+        }],
+        "rules": [{
+            "rule_id": "R001", "result": "FIRED", "operands": {"event.amount_minor": 25_000},
+            "rule": {
+                "id": "R001", "owner": "fraud-ops", "description": "High amount",
+                "when": "event.amount_minor > 22000", "outcome": "REVIEW", "score": 40, "reason_code": "HIGH_AMOUNT",
+            },
+        }],
+        "bundle": {
+            "slot": "primary", "name": "baseline", "bundle_digest": "c".repeat(64),
+            "feature_set_digest": "6".repeat(64), "policy_rev": "3".repeat(64),
+        },
+        "posture": {"posture": "NORMAL", "reason": "no degradation is in force", "capabilities": ["features", "policy"]},
+        "notes": [], "decision": decision,
+    })
 }
 
 fn refusals(doc: Doc) -> Doc {
     doc.through(Corridor::EvidenceResolve)
         .refuses(404, &[(Code::NotFound, "there is no decision of this id")])
+        .refuses(500, &altered())
         .refuses(
-            500,
-            &[
-                (
-                    Code::ChainBroken,
-                    "the body of decision dec_2222… was altered: it does not hash to what the row says",
-                ),
-                (
-                    Code::EvidenceMissing,
-                    "decision body is missing or is not what its name says",
-                ),
-            ],
+            503,
+            &[(Code::SubstrateUnavailable, "the database did not answer")],
         )
-        .refuses(503, &[(Code::SubstrateUnavailable, "the database did not answer")])
+}
+
+fn altered() -> [(Code, &'static str); 2] {
+    [
+        (
+            Code::ChainBroken,
+            "the body of decision dec_2222… was altered: it does not hash to what the row says",
+        ),
+        (
+            Code::EvidenceMissing,
+            "decision body is missing or is not what its name says",
+        ),
+    ]
 }
 
 fn decision() -> Value {

@@ -2,8 +2,9 @@
 
 use crate::contracts::canonical;
 use crate::contracts::code::Code;
+use crate::domain::offset::OriginOffset;
 use crate::runtime::{archive, decisions};
-use crate::substrate::{db, objects};
+use crate::substrate::{bus, db, objects};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +18,18 @@ pub enum Error {
     Archive(#[from] archive::Error),
     #[error(transparent)]
     Form(#[from] canonical::Error),
+    #[error("anchor `{key}` and the decision log are not one: {what}")]
+    Anchor { key: String, what: &'static str },
+    #[error(
+        "archive and bus do not agree on {}/{} {}: {what}",
+        .offset.stream, .offset.shard_id.0, .offset.sequence_number.as_str()
+    )]
+    Basis {
+        offset: OriginOffset,
+        what: &'static str,
+    },
+    #[error(transparent)]
+    Bus(#[from] bus::Error),
     #[error("{what} is missing or is not what its name says")]
     Evidence { what: String },
 }
@@ -34,8 +47,10 @@ impl Error {
         match self {
             Error::Archive(error) => error.code(),
             Error::Log(error) => error.code(),
+            Error::Anchor { .. } => Code::ChainBroken,
             Error::Evidence { .. } | Error::Form(_) => Code::EvidenceMissing,
-            Error::Db(_) | Error::Objects(_) => Code::SubstrateUnavailable,
+            Error::Basis { .. } => Code::ReplayBasisMismatch,
+            Error::Db(_) | Error::Objects(_) | Error::Bus(_) => Code::SubstrateUnavailable,
         }
     }
 }

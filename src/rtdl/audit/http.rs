@@ -1,18 +1,19 @@
-//! `GET /v1/decisions/{id}` and `/explain`: what was decided, from what, and why.
+//! `GET /v1/decisions`, `/{id}` and `/{id}/explain`: what was decided, from what, and why.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::contracts::code::Code;
-use crate::contracts::decision::{DecisionBody, DecisionEvidence, RuleResult};
-use crate::domain::digest::Digest;
-use crate::domain::ids::DecisionId;
-use crate::rtdl::audit::{Error, doc};
+use crate::contracts::decision::{DecisionBody, DecisionEvidence};
+use crate::domain::digest::{Digest, ParseError};
+use crate::domain::ids::{DecisionId, PlatformRunId};
+use crate::rtdl::audit::{Error, doc, explain, page, wanted};
 use crate::runtime::decisions::{self, StoredDecision};
 use crate::runtime::ground::Ground;
 use crate::substrate::http::{Api, problem};
@@ -28,27 +29,47 @@ pub struct DecisionView {
     pub evidence: DecisionEvidence,
 }
 
-/// The reasons of a decision, for people.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Explanation {
-    pub decision_id: DecisionId,
-    pub outcome: String,
-    pub summary: String,
-    pub fired: Vec<String>,
-    pub missing: Vec<String>,
-    pub decision: DecisionView,
-}
-
 /// The routes of the decision log.
 #[must_use]
 pub fn api() -> Api<Arc<Ground>> {
     Api::new()
+        .get("/v1/decisions", get(list), doc::list())
         .get("/v1/decisions/{decision_id}", get(show), doc::show())
         .get(
             "/v1/decisions/{decision_id}/explain",
-            get(explain),
+            get(explained),
             doc::explain(),
         )
+}
+
+async fn list(
+    State(ground): State<Arc<Ground>>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Response {
+    let invalid = |detail: String| problem(400, Code::QueryInvalid, detail);
+    let Ok(Query(asked)) = query else {
+        return invalid("the query cannot be read".to_owned());
+    };
+    let pairs = asked
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let wanted = match wanted(pairs) {
+        Ok(wanted) => wanted,
+        Err((name, why)) => return invalid(format!("{name}: {why}")),
+    };
+    let Some((_, run)) = asked.iter().find(|(name, _)| name == "run") else {
+        return invalid("run: the run whose decisions are listed".to_owned());
+    };
+    let unknown = |why: String| problem(404, Code::RunUnknown, why);
+    let run: PlatformRunId = match run.parse() {
+        Ok(run) => run,
+        Err(error) => return unknown(ParseError::to_string(&error)),
+    };
+    match page(&ground, &run, &wanted).await {
+        Ok(Some(page)) => axum::Json(page).into_response(),
+        Ok(None) => unknown(format!("there is no run {run}")),
+        Err(error) => failed(&error),
+    }
 }
 
 async fn show(State(ground): State<Arc<Ground>>, Path(id): Path<String>) -> Response {
@@ -58,29 +79,36 @@ async fn show(State(ground): State<Arc<Ground>>, Path(id): Path<String>) -> Resp
     }
 }
 
-async fn explain(State(ground): State<Arc<Ground>>, Path(id): Path<String>) -> Response {
-    match load(&ground, &id).await {
-        Ok(view) => axum::Json(explanation(view)).into_response(),
-        Err(refused) => refused,
+async fn explained(State(ground): State<Arc<Ground>>, Path(id): Path<String>) -> Response {
+    let id = match id_of(&id) {
+        Ok(id) => id,
+        Err(refused) => return refused,
+    };
+    match explain(&ground, id).await {
+        Ok(explanation) => axum::Json(explanation).into_response(),
+        Err(error) => failed(&error),
     }
 }
 
+fn id_of(text: &str) -> Result<DecisionId, Response> {
+    let id = text.parse::<DecisionId>();
+    id.map_err(|cause: ParseError| problem(404, Code::NotFound, cause.to_string()))
+}
+
 async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
-    let id: DecisionId = id
-        .parse()
-        .map_err(|cause: crate::domain::digest::ParseError| {
-            problem(404, Code::NotFound, cause.to_string())
-        })?;
+    let id = id_of(id)?;
     let found = decisions::find(ground, &[id]).await.map_err(Error::Log);
     let found = found.and_then(|found| view(&found[0]));
-    found.map_err(|error| {
-        let status = match error.code() {
-            Code::NotFound => 404,
-            Code::SubstrateUnavailable => 503,
-            _ => 500,
-        };
-        problem(status, error.code(), error.to_string())
-    })
+    found.map_err(|error| failed(&error))
+}
+
+fn failed(error: &Error) -> Response {
+    let status = match error.code() {
+        Code::NotFound => 404,
+        Code::SubstrateUnavailable => 503,
+        _ => 500,
+    };
+    problem(status, error.code(), error.to_string())
 }
 
 /// A stored decision, opened: its halves are verified against their hashes.
@@ -97,29 +125,4 @@ pub fn view(stored: &StoredDecision) -> Result<DecisionView, Error> {
         body,
         evidence,
     })
-}
-
-fn explanation(decision: DecisionView) -> Explanation {
-    let body = &decision.body;
-    let with = |result: RuleResult| {
-        let rules = body.trace.iter().filter(move |rule| rule.result == result);
-        rules.map(|rule| rule.rule_id.clone()).collect::<Vec<_>>()
-    };
-    let (fired, missing) = (with(RuleResult::Fired), with(RuleResult::Missing));
-    let because = match fired.as_slice() {
-        [] => "no rule fired".to_owned(),
-        _ => format!(
-            "{} fired; reasons {}",
-            fired.join(", "),
-            body.reasons.join(", ")
-        ),
-    };
-    Explanation {
-        decision_id: body.decision_id,
-        outcome: body.outcome.to_string(),
-        summary: format!("{} at {}: {because}", body.outcome, body.ts_utc),
-        fired,
-        missing,
-        decision,
-    }
 }

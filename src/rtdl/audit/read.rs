@@ -29,6 +29,14 @@ pub async fn list(
     Ok(decisions::after(ground, run, after, limit).await?)
 }
 
+/// The place of the newest decision of a run; 0 where there is none.
+///
+/// # Errors
+/// Those of [`decisions::last_seq`].
+pub async fn last_seq(ground: &Ground, run: &PlatformRunId) -> Result<i64, Error> {
+    Ok(decisions::last_seq(ground, run).await?)
+}
+
 /// At most `n` decisions of a run, spread by the seed: the same seed picks the same ones.
 ///
 /// # Errors

@@ -152,7 +152,7 @@ impl Bundles<'_> {
 }
 
 /// The traffic of a run as the archive has it, applied up to where the last decision needed it.
-struct Past<'a> {
+pub(super) struct Past<'a> {
     run: PlatformRunId,
     shards: Vec<ShardPast<'a>>,
     met: HashSet<EventId>,
@@ -169,7 +169,7 @@ struct ShardPast<'a> {
 }
 
 impl<'a> Past<'a> {
-    async fn open(
+    pub(super) async fn open(
         reader: &'a ArchiveReader,
         run: PlatformRunId,
         opened: &[(DecisionBody, DecisionEvidence)],
@@ -204,7 +204,7 @@ impl<'a> Past<'a> {
         })
     }
 
-    fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
+    pub(super) fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
         let fresh = || FeatureState::new(bundle.feature_set.clone());
         self.states
             .entry(bundle.feature_set_digest)
@@ -212,7 +212,7 @@ impl<'a> Past<'a> {
     }
 
     /// Applies every record up to the decision's basis and returns the decided event.
-    async fn up_to(
+    pub(super) async fn up_to(
         &mut self,
         bundle: &CompiledBundle,
         body: &DecisionBody,
@@ -302,7 +302,7 @@ impl ShardPast<'_> {
 }
 
 /// The shards that any basis names.
-fn traffic_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> {
+pub(super) fn traffic_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> {
     let prefix = format!("{}/", Stream::Traffic);
     let names = opened
         .iter()
@@ -319,10 +319,10 @@ fn traffic_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> 
     shards
 }
 
-type Context = BTreeMap<OriginOffset, BusRecord>;
+pub(super) type Context = BTreeMap<OriginOffset, BusRecord>;
 
 /// The context records that the evidence of any decision names.
-async fn fetch_context(
+pub(super) async fn fetch_context(
     reader: &ArchiveReader,
     run: PlatformRunId,
     opened: &[(DecisionBody, DecisionEvidence)],
@@ -336,7 +336,7 @@ async fn fetch_context(
 }
 
 /// The frame that the decision saw: the parts that its evidence names, verified by their hashes.
-fn frame(evidence: &DecisionEvidence, context: &Context) -> Result<JoinFrame, Error> {
+pub(super) fn frame(evidence: &DecisionEvidence, context: &Context) -> Result<JoinFrame, Error> {
     let mut frame = JoinFrame::default();
     for (part, input) in &evidence.inputs {
         if *part == InputPart::Traffic {

@@ -24,6 +24,7 @@ use crate::rtdl::decision::asked::Asked;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::posture::Judged;
 use crate::rtdl::decision::state::RunState;
+use crate::runtime::decisions::keys_of;
 
 /// One traffic event of this run that is to be decided.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub(super) struct Decided {
     pub(super) chain: ChainLink,
     pub(super) decided_at: Time,
     pub(super) asked: Asked,
+    /// What a search finds it by.
+    pub(super) keys: Vec<i64>,
 }
 
 /// What every decision of a worker shares.
@@ -108,6 +111,7 @@ impl Deciding<'_> {
             event_id: pending.event.event_id.to_string(),
             ts_utc: pending.event.ts,
             outcome: body.outcome,
+            keys: keys_of(&pending.event, &body),
             degraded: body.degraded,
             body: body_bytes,
             evidence,

@@ -7,6 +7,7 @@
 //! **Invariant:** a worker's memory is a function of the log up to its committed position; when in
 //! doubt it is thrown away and restored: the newest snapshot that fits, and what came after it.
 
+mod anchor;
 mod asked;
 mod batch;
 mod doc;
@@ -20,6 +21,7 @@ mod looks;
 mod posture;
 mod restore;
 mod role;
+mod search;
 mod snapshot;
 mod state;
 mod store;

@@ -20,6 +20,7 @@ use crate::domain::keys::Pins;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::posture::{RunPosture, StoreErrors};
@@ -245,6 +246,7 @@ impl Decision {
             context_scopes: join::context_scopes(&self.ground).await?,
             context_drained: 0,
             is_over,
+            anchors: Anchors::new(run, position.seq),
             lease,
             position,
             state: None,

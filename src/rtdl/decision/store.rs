@@ -11,6 +11,7 @@ use crate::domain::vocabulary::Outcome;
 use crate::governance::facts;
 use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::Decided;
+use crate::rtdl::decision::search;
 use crate::runtime::commit::Effects;
 use crate::runtime::consumer;
 use crate::runtime::ground::Ground;
@@ -64,6 +65,7 @@ impl Effects for Batch {
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
         append_decisions(tx, &self.key.run, &self.decided).await?;
         asked::append(tx, &self.ground, self.now, &self.decided).await?;
+        search::append(tx, &self.key.run, &self.decided).await?;
         append_quarantine(tx, DECISION, &self.refused, self.now).await?;
         facts::append(tx, &self.facts).await?;
         // A batch of nothing but other runs' records counts nothing of this one.
@@ -90,6 +92,7 @@ const DECISION_TYPES: &[Type] = &[
     Type::BYTEA,
     Type::BYTEA,
     Type::TIMESTAMPTZ,
+    Type::INT8_ARRAY,
 ];
 
 async fn append_decisions(
@@ -111,7 +114,7 @@ async fn append_decisions(
     Ok(())
 }
 
-type Columns<'a> = [&'a (dyn ToSql + Sync); 14];
+type Columns<'a> = [&'a (dyn ToSql + Sync); 15];
 
 fn columns<'a>(
     run: &'a PlatformRunId,
@@ -132,6 +135,7 @@ fn columns<'a>(
         &row.evidence_hash,
         &row.chain.link,
         &row.decided_at,
+        &row.keys,
     ]
 }
 

@@ -24,6 +24,7 @@ use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
 use crate::planted;
+use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::force::Force;
@@ -86,6 +87,7 @@ pub(super) struct Worker {
     /// How the bundle was come by.
     pub(super) bundle_state: BundleState,
     pub(super) snapshots: snapshot::Writer,
+    pub(super) anchors: Anchors,
     pub(super) batch_no: i64,
     pub(super) renewed: Instant,
 }
@@ -122,6 +124,9 @@ impl Worker {
             if n_read == 0 {
                 self.renew(Some(asked_at)).await?;
             }
+            if self.anchors.is_due() {
+                self.anchors.write(&self.ground).await;
+            }
             if self.snapshots.is_due(self.position.seq) {
                 self.snapshot().await;
             }
@@ -130,6 +135,8 @@ impl Worker {
         if !is_drained {
             self.snapshot().await;
         }
+        self.anchors.write(&self.ground).await;
+        self.anchors.finish().await;
         self.snapshots.finish().await;
         self.lease.release(&self.ground.db.get().await?).await?;
         Ok(())
@@ -340,6 +347,7 @@ impl Worker {
             ground: self.ground.clone(),
         };
         self.commit(position, &batch).await?;
+        self.anchors.note(&batch.decided);
         self.told.tell(&batch.decided);
         self.count(&batch.decided, judged.as_ref(), counts);
         Ok(())

@@ -74,7 +74,7 @@ fn dense(rows: &[StoredDecision]) -> usize {
 }
 
 /// The first segment of days that have left which holds anything after `after`.
-async fn next_segment(
+pub(super) async fn next_segment(
     client: &Client,
     run: &PlatformRunId,
     after: i64,

@@ -7,12 +7,16 @@
 
 mod error;
 mod filter;
+mod keys;
 mod log;
+mod search;
 mod segment;
 mod stored;
 
 pub use error::Error;
 pub use filter::id_filter;
+pub use keys::{ENTITIES, degraded_key, entity_key, key_filter, keys_of, outcome_key, rule_key};
 pub use log::{after, at, find, last_seq};
+pub use search::{Found, Wanted, search};
 pub use segment::{Row, Segment, encode, segment_key, segments_after};
 pub use stored::StoredDecision;

@@ -37,6 +37,8 @@ pub struct Row {
     pub outcome: String,
     pub degraded: bool,
     pub decided_at: Time,
+    /// What it is found by; none in decisions of earlier releases.
+    pub keys: Option<Vec<i64>>,
 }
 
 /// Where a segment rests: its key says which range it holds and which bytes.
@@ -70,6 +72,8 @@ fn schema() -> SchemaRef {
         Field::new("body_hash", hash(), false),
         Field::new("evidence_hash", hash(), false),
         Field::new("link", hash(), false),
+        // What a search finds it by: eight bytes a key, the lowest first. Not in segments of earlier releases.
+        Field::new("keys", DataType::Binary, true),
     ]))
 }
 
@@ -130,11 +134,28 @@ fn batch(rows: &[Row]) -> Result<RecordBatch, ParquetError> {
         hash(|row| &row.decision.body_hash)?,
         hash(|row| &row.decision.evidence_hash)?,
         hash(|row| &row.decision.link)?,
+        packed_keys(rows),
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
-fn decode(run: PlatformRunId, object: Bytes) -> Result<Vec<StoredDecision>, ParquetError> {
+fn packed_keys(rows: &[Row]) -> ArrayRef {
+    let packed = rows.iter().map(|row| {
+        let keys = row.keys.as_ref()?.iter();
+        Some(keys.flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>())
+    });
+    Arc::new(packed.collect::<BinaryArray>())
+}
+
+fn unpacked_keys(packed: &[u8]) -> Vec<i64> {
+    let (keys, _) = packed.as_chunks::<8>();
+    keys.iter().map(|it| i64::from_le_bytes(*it)).collect()
+}
+
+/// A record of a segment and what it is found by.
+type WithKeys = (StoredDecision, Option<Vec<i64>>);
+
+fn decode(run: PlatformRunId, object: Bytes) -> Result<Vec<WithKeys>, ParquetError> {
     let mut decisions = Vec::new();
     for batch in ParquetRecordBatchReaderBuilder::try_new(object)?.build()? {
         let batch = batch?;
@@ -144,12 +165,16 @@ fn decode(run: PlatformRunId, object: Bytes) -> Result<Vec<StoredDecision>, Parq
         let hash = |name| column::<FixedSizeBinaryArray>(&batch, name);
         let (ids, links) = (hash("decision_id")?, hash("link")?);
         let (body_hashes, evidence_hashes) = (hash("body_hash")?, hash("evidence_hash")?);
+        let keys = batch.column_by_name("keys");
+        let keys = keys.and_then(|it| it.as_any().downcast_ref::<BinaryArray>());
         let digest = |array: &FixedSizeBinaryArray, at: usize| {
             let digest = Digest::from_slice(array.value(at));
             digest.map_err(|cause| ParquetError::General(cause.to_string()))
         };
         for at in 0..batch.num_rows() {
-            decisions.push(StoredDecision {
+            let found_by = keys.filter(|it| it.is_valid(at));
+            let found_by = found_by.map(|it| unpacked_keys(it.value(at)));
+            let decision = StoredDecision {
                 run,
                 seq: seqs.value(at),
                 decision_id: DecisionId::from_digest(digest(ids, at)?),
@@ -158,7 +183,8 @@ fn decode(run: PlatformRunId, object: Bytes) -> Result<Vec<StoredDecision>, Parq
                 body_hash: digest(body_hashes, at)?,
                 evidence_hash: digest(evidence_hashes, at)?,
                 link: digest(links, at)?,
-            });
+            };
+            decisions.push((decision, found_by));
         }
     }
     Ok(decisions)
@@ -214,6 +240,15 @@ impl Segment {
     /// # Errors
     /// [`Error::SegmentMissing`], [`Error::SegmentAltered`], and what else is wrong with it.
     pub async fn read(&self, objects: &dyn Objects) -> Result<Vec<StoredDecision>, Error> {
+        let decisions = self.read_with_keys(objects).await?;
+        Ok(decisions.into_iter().map(|(it, _)| it).collect())
+    }
+
+    /// The same, each with what it is found by.
+    pub(super) async fn read_with_keys(
+        &self,
+        objects: &dyn Objects,
+    ) -> Result<Vec<WithKeys>, Error> {
         let object = objects.get(&self.key).await?;
         let object = object.ok_or_else(|| Error::SegmentMissing {
             key: self.key.to_string(),
@@ -222,7 +257,7 @@ impl Segment {
         tasks::blocking(move || segment.verify(object)).await
     }
 
-    fn verify(&self, object: Bytes) -> Result<Vec<StoredDecision>, Error> {
+    fn verify(&self, object: Bytes) -> Result<Vec<WithKeys>, Error> {
         let key = || self.key.to_string();
         let found = Digest::of_bytes(&object);
         if found != self.content_hash {
@@ -235,14 +270,19 @@ impl Segment {
         let decoded = decode(self.run, object);
         let decisions = decoded.map_err(|source| Error::Parquet { key: key(), source })?;
         let differs = |what| Err(Error::SegmentDiffers { key: key(), what });
-        let seqs = decisions.iter().map(|it| it.seq);
+        let records = || decisions.iter().map(|(it, _)| it);
+        let seqs = records().map(|it| it.seq);
         if !seqs.eq(self.first..=self.last) {
             return differs("it holds another range");
         }
-        if decisions.last().is_none_or(|it| it.link != self.last_link) {
+        if records()
+            .next_back()
+            .is_none_or(|it| it.link != self.last_link)
+        {
             return differs("it ends with another link");
         }
-        if id_filter(decisions.iter().map(|it| &it.decision_id)) != self.id_filter {
+        let ids: Vec<DecisionId> = records().map(|it| it.decision_id).collect();
+        if id_filter(ids.iter()) != self.id_filter {
             return differs("its filter is of other decisions");
         }
         Ok(decisions)
@@ -297,6 +337,7 @@ mod tests {
                 outcome: "APPROVE".to_owned(),
                 degraded: seq % 2 == 0,
                 decided_at: Time::from_micros(seq + 1),
+                keys: (seq % 3 > 0).then(|| vec![seq, -seq]),
             });
         }
         (run, rows)
@@ -324,7 +365,7 @@ mod tests {
         assert_eq!(object, encode(&rows).expect("it encodes"));
         let segment = manifest(run, &rows, Digest::of_bytes(&object));
         let read = segment.verify(object).expect("it is whole");
-        let stored: Vec<_> = rows.into_iter().map(|it| it.decision).collect();
+        let stored: Vec<_> = rows.into_iter().map(|it| (it.decision, it.keys)).collect();
         assert_eq!(read, stored);
     }
 

@@ -65,10 +65,12 @@ impl StoredDecision {
         if record_hash(&self.evidence) != self.evidence_hash {
             return Err(altered("evidence"));
         }
-        let body = canonical::from_bytes("decision body", &self.body)?;
-        Ok((
-            body,
-            canonical::from_bytes("decision evidence", &self.evidence)?,
-        ))
+        let body: DecisionBody = canonical::from_bytes("decision body", &self.body)?;
+        let evidence = canonical::from_bytes("decision evidence", &self.evidence)?;
+        // No hash covers the columns beside the halves.
+        if body.decision_id != self.decision_id || body.pins.platform_run_id != self.run {
+            return Err(altered("id"));
+        }
+        Ok((body, evidence))
     }
 }
