@@ -142,17 +142,22 @@ impl DecisionEvidence {
 #[serde(deny_unknown_fields)]
 pub struct PostureSignals {
     /// The newest decisions of the run, at most as many as the ladder looks back on.
+    #[schemars(range(max = 4_294_967_295u64))]
     pub recent: u32,
     /// Those of them that lack a part of their frame.
+    #[schemars(range(max = 4_294_967_295u64))]
     pub missing: u32,
     /// Failed reads and commits of the store within the last minute.
+    #[schemars(range(max = 4_294_967_295u64))]
     pub store_errors: u32,
     /// How late the batch was by the group's own fault; `None` where a world is streamed at a pace of its
     /// own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 9_223_372_036_854_775_807u64))]
     pub own_lag_ms: Option<u64>,
     /// How much of the lateness is not the group's own: it had to wait for context.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(max = 9_223_372_036_854_775_807u64))]
     pub excused_ms: u64,
     pub bundle: BundleState,
     /// The operator's word that decides alone.
