@@ -75,13 +75,16 @@ pub async fn what_if(
         let context = fetch_context(&reader, first.run, &opened).await?;
         for (body, evidence) in &opened {
             let event = past.up_to(bundle, body, evidence).await?;
-            let features = past.features(bundle).compute(&event);
+            let computed = past.features(bundle).compute(&event);
+            let capabilities = evidence.switched_on();
+            let features = posture::masked(computed, &bundle.feature_set, &capabilities);
             let frame = frame(evidence, &context)?;
             let given = Given {
                 event: &event,
                 frame: &frame,
                 features: &features,
                 posture: evidence.posture,
+                capabilities: &capabilities,
             };
             let amount = (event.currency.as_str(), event.amount_minor);
             tally.add(body, &decide(bundle, &given), amount);
