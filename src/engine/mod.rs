@@ -12,7 +12,9 @@ pub mod event;
 pub(crate) mod expr;
 pub mod features;
 pub mod frame;
+pub(crate) mod manifest;
 pub mod policy;
+pub mod scoring;
 pub(crate) mod yaml;
 
 #[cfg(test)]

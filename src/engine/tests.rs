@@ -66,6 +66,8 @@ fn check(when: &str, expect: RuleResult, operand: Option<&str>) {
         arrival: None,
         degraded: true,
         features: &features.values,
+        score: None,
+        lists: &[],
     });
     let traced = &result.trace[0];
     assert_eq!(
@@ -235,6 +237,8 @@ fn every_fault_of_both_files_is_found_in_order() {
         name: "b".to_owned(),
         feature_set: feature_set.to_owned(),
         policy,
+        model: None,
+        manifest: None,
     };
     let files = FileNames {
         feature_set: "f.yaml",
@@ -369,6 +373,8 @@ fn baseline() -> CompiledBundle {
         name: "baseline".to_owned(),
         feature_set: include_str!("../../profiles/bundles/baseline/feature_set.yaml").to_owned(),
         policy: include_str!("../../profiles/bundles/baseline/policy.yaml").to_owned(),
+        model: None,
+        manifest: None,
     };
     let files = FileNames {
         feature_set: "baseline/feature_set.yaml",
@@ -431,6 +437,7 @@ fn decided(frame: &JoinFrame, amount_minor: i64) -> DecisionBody {
         event: &event,
         frame,
         features: &features,
+        lists: &[],
         posture: Posture::Normal,
     };
     decide(&bundle, &given)

@@ -245,6 +245,8 @@ fn bundle(vector: &Vector, name: &str, feature_set: &str, policy: &str) -> Bundl
         name: text(name),
         feature_set: text(feature_set),
         policy: text(policy),
+        model: None,
+        manifest: None,
     }
 }
 

@@ -37,6 +37,8 @@ fn set() -> (Arc<FeatureSet>, Digest) {
         name: "sample".to_owned(),
         feature_set: SET.to_owned(),
         policy: String::new(),
+        model: None,
+        manifest: None,
     };
     (Arc::new(set.unwrap()), bundle.feature_set_digest())
 }

@@ -52,6 +52,8 @@ fn bundle(features: &str) -> Bundle {
         name: "restore".to_owned(),
         feature_set: features.to_owned(),
         policy: POLICY.to_owned(),
+        model: None,
+        manifest: None,
     }
 }
 

@@ -157,6 +157,7 @@ impl Compiling<'_> {
         let names = Names {
             features: Features::Listed(&self.names),
             context: false,
+            policy: None,
         };
         let program = compile_scalar(self.text, node, "expr", text, names, value_type);
         let program = self.keep(program)?;
@@ -188,6 +189,7 @@ impl Compiling<'_> {
                 let names = Names {
                     features: Features::Refused,
                     context: false,
+                    policy: None,
                 };
                 let program =
                     compile_scalar(self.text, node, "filter", text, names, ValueType::Bool);
@@ -278,6 +280,7 @@ impl Compiling<'_> {
                 let names = Names {
                     features: Features::Refused,
                     context: false,
+                    policy: None,
                 };
                 let tried = compile_scalar(self.text, node, "value", text, names, ValueType::Int);
                 match tried {

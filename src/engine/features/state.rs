@@ -237,6 +237,7 @@ impl FeatureState {
                         arrival: None,
                         degraded: false,
                         features: &values,
+                        policy: None,
                     };
                     // Missing and undefined alike: a feature has no trace to tell them apart.
                     program.run(&slots).map_or(Value::Missing, Cell::to_value)
@@ -395,6 +396,7 @@ fn slots(event: &EventRecord) -> Slots<'_> {
         arrival: None,
         degraded: false,
         features: &[],
+        policy: None,
     }
 }
 

@@ -82,6 +82,7 @@ pub async fn replay(
             event: &event,
             frame: &frame,
             features: &features,
+            lists: &evidence.lists,
             posture: evidence.posture,
         };
         let recomputed = decide(bundle, &given);

@@ -78,6 +78,7 @@ impl Deciding<'_> {
             event: &pending.event,
             frame: &found.frame,
             features: &features,
+            lists: &found.lists,
             posture,
         };
         let body = decide(self.bundle, &given);
@@ -131,6 +132,7 @@ impl Deciding<'_> {
             posture,
             posture_reason: "no degradation is in force".to_owned(),
             capabilities: vec!["features".to_owned(), "policy".to_owned()],
+            lists: found.lists.clone(),
             admitted_at: pending.admitted_at,
             decided_at: now,
             engine_rev: ENGINE_REV,

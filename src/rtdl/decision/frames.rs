@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::contracts::decision::{InputPart, InputRef};
+use crate::contracts::decision::{InputPart, InputRef, ListHit};
 use crate::contracts::payload::{ArrivalEntities, ArrivalEvent, FlowAnchor};
 use crate::domain::digest::Digest;
 use crate::domain::keys::FlowKey;
@@ -20,6 +20,8 @@ const READ_FRAMES: &str = include_str!("sql/read_frames.sql");
 pub(super) struct Found {
     pub(super) frame: JoinFrame,
     pub(super) refs: BTreeMap<InputPart, InputRef>,
+    /// The list entries that the event's entities stand on, read when it is decided.
+    pub(super) lists: Vec<ListHit>,
 }
 
 impl Found {
