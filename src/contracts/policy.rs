@@ -59,6 +59,11 @@ vocabulary!(
     }
 );
 
+vocabulary!(
+    /// What happened to an entity on a list.
+    ListChange { Added = "ADDED", Removed = "REMOVED", }
+);
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {

@@ -81,7 +81,11 @@ impl CompiledBundle {
                 Some((_, read)) => read.as_ref().map(|(_, shape)| &shape.thresholds),
             },
         };
-        let policy = found.keep(Policy::compile_against(files.policy, &bundle.policy, &beside));
+        let policy = found.keep(Policy::compile_against(
+            files.policy,
+            &bundle.policy,
+            &beside,
+        ));
         let parts = manifest::Parts {
             set: set.as_ref(),
             feature_set_digest: bundle.feature_set_digest(),

@@ -79,10 +79,7 @@ impl Manifest {
         let codes = compiling.texts(of("codes"), &shape.reason_texts.codes, false);
         let features = compiling.texts(of("features"), &shape.reason_texts.features, true);
         match compiling.faults.is_empty() {
-            true => Ok(Manifest {
-                codes,
-                features,
-            }),
+            true => Ok(Manifest { codes, features }),
             false => Err(Source { file, text }.errors(compiling.faults)),
         }
     }
@@ -170,10 +167,11 @@ impl Compiling<'_> {
         let node = root.get("thresholds").unwrap_or(root);
         let link = self.parts.model.map(Model::link);
         for (name, value) in thresholds {
-            let in_range = value.is_finite()
-                && (link != Some(Link::Logistic) || (0.0..=1.0).contains(value));
+            let in_range =
+                value.is_finite() && (link != Some(Link::Logistic) || (0.0..=1.0).contains(value));
             if !in_range {
-                let message = format!("threshold {value} is out of range: the score is from 0 to 1");
+                let message =
+                    format!("threshold {value} is out of range: the score is from 0 to 1");
                 self.fault(node, name, message);
             }
         }
@@ -184,13 +182,15 @@ impl Compiling<'_> {
                 continue;
             };
             if !self.parts.has_model {
-                let message = format!("`{name}` acts on a model's score, and the bundle has no model");
+                let message =
+                    format!("`{name}` acts on a model's score, and the bundle has no model");
                 self.fault(node, &name, message);
             }
             if let Some((milder, least)) = &below
                 && value < least
             {
-                let message = format!("`{name}` is below `{milder}`, which is milder: {value} < {least}");
+                let message =
+                    format!("`{name}` is below `{milder}`, which is milder: {value} < {least}");
                 self.fault(node, &name, message);
             }
             below = Some((name, *value));

@@ -1,4 +1,4 @@
-//! What decides, and nothing else: features, expressions, policy, decide. Live decisions, replay,
+//! What decides, and nothing else: features, expressions, scoring, policy, decide. Live decisions, replay,
 //! offline builds and backtests run this same code.
 //!
 //! **Invariant:** no IO, no clock, no chance: the same arguments give the same bytes (L12).
@@ -17,6 +17,8 @@ pub mod policy;
 pub mod scoring;
 pub(crate) mod yaml;
 
+#[cfg(test)]
+mod bundle_tests;
 #[cfg(test)]
 mod tests;
 

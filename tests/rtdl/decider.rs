@@ -88,7 +88,7 @@ impl Said {
 
 pub(crate) struct Run {
     pub(crate) world: World,
-    pins: Pins,
+    pub(crate) pins: Pins,
     said: Said,
     /// Payments on the bus.
     payments: i64,
@@ -101,21 +101,25 @@ impl Run {
 
     pub(crate) async fn over(world: World) -> Run {
         let pins = pins("restore");
-        for bundle in [bundle(FEATURES), bundle(OTHER_FEATURES)] {
-            let key = format!("mpr/bundles/{}.json", bundle.digest());
-            let key = key.parse().unwrap();
-            let body = serde_json::to_vec(&bundle).unwrap();
-            let put = world.ground.objects.put_new(&key, body.into()).await;
-            put.unwrap();
-        }
         let run = Run {
             world,
             pins,
             said: Said::default(),
             payments: 0,
         };
+        run.store(&bundle(FEATURES)).await;
+        run.store(&bundle(OTHER_FEATURES)).await;
         run.pin().await;
         run
+    }
+
+    /// Puts a bundle where a replay finds it.
+    pub(crate) async fn store(&self, bundle: &Bundle) {
+        let key = format!("mpr/bundles/{}.json", bundle.digest());
+        let key = key.parse().unwrap();
+        let body = serde_json::to_vec(bundle).unwrap();
+        let put = self.world.ground.objects.put_new(&key, body.into()).await;
+        put.unwrap();
     }
 
     async fn pin(&self) {
@@ -184,11 +188,16 @@ impl Run {
 
     /// Decides all there is, then drains; returns what was said meanwhile.
     pub(crate) async fn decide(&self, features: &str) -> String {
+        self.decide_under(&bundle(features)).await
+    }
+
+    /// The same under a bundle of one's own.
+    pub(crate) async fn decide_under(&self, bundle: &Bundle) -> String {
         let names = FileNames {
             feature_set: "f",
             policy: "p",
         };
-        let compiled = CompiledBundle::compile(&bundle(features), names).unwrap();
+        let compiled = CompiledBundle::compile(bundle, names).unwrap();
         let options = Options {
             batch_records_max: 40,
             batch_bytes_max: 1 << 20,

@@ -7,6 +7,7 @@ mod archive_reader;
 mod archiver;
 mod corridor;
 mod decider;
+mod fabric;
 mod inlet;
 mod inlet_faults;
 #[path = "../support/kinesis_server.rs"]

@@ -1,6 +1,7 @@
 //! The commands: each takes what the call stands on and speaks through its output.
 
 mod auth;
+mod bundle;
 mod check;
 pub(crate) mod demo;
 mod describe;
@@ -8,6 +9,7 @@ mod describe_charts;
 mod dla;
 mod gov;
 mod ig;
+mod list;
 mod maintain;
 pub(crate) mod migrate;
 pub(crate) mod profiles;
@@ -111,6 +113,11 @@ pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Resu
         Some(Command::Bench(Bench::Features(asked))) => {
             bench::features::run(asked, output).map(Some)
         }
+        Some(Command::Bench(Bench::Score(asked))) => bench::score::run(asked, output).map(Some),
+        Some(Command::Bundle(command)) => {
+            let semantics = profiles::load(&cli.profile)?.semantics;
+            bundle::run(command, semantics.attributes.as_ref(), output).map(Some)
+        }
         Some(Command::Features(command)) => {
             let semantics = profiles::load(&cli.profile)?.semantics;
             check::features(command, semantics.attributes.as_ref(), output).map(Some)
@@ -173,6 +180,9 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Gov(command) => gov::run(call, &command).await,
         Command::Maintenance(command) => Box::pin(maintain::run(call, &command)).await,
         Command::Auth(command) => auth::run(call, &command).await,
-        Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
+        Command::List(command) => list::run(call, &command).await,
+        Command::Policy(_) | Command::Features(_) | Command::Bundle(_) | Command::Profile(_) => {
+            Ok(DONE)
+        }
     }
 }

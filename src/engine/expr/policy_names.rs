@@ -18,9 +18,10 @@ impl Lowering<'_> {
         let known = |node, value_type| Some(Typing::Known(node, value_type));
         match root {
             "model" => match (field, policy.model) {
-                ("score", Some(false)) => {
-                    self.refuse(&ast.at, "the bundle has no model, so there is no `model.score`")
-                }
+                ("score", Some(false)) => self.refuse(
+                    &ast.at,
+                    "the bundle has no model, so there is no `model.score`",
+                ),
                 ("score", _) => {
                     let operand = self.operand("model.score".to_owned());
                     known(Node::Load(Slot::Score, operand), ValueType::Float)

@@ -15,12 +15,16 @@ const RULES_COMPARED_MAX: usize = 2_000;
 
 /// Findings, at the places of the rules' conditions.
 pub(super) fn warnings(rules: &[Rule], places: &[Place]) -> Vec<Fault> {
-    let conditions: Vec<Option<Vec<Facts>>> = rules.iter().map(|it| satisfiable(&it.when.root)).collect();
+    let conditions: Vec<Option<Vec<Facts>>> =
+        rules.iter().map(|it| satisfiable(&it.when.root)).collect();
     let mut found = Vec::new();
     for (at, rule) in rules.iter().enumerate() {
         let is_constant = rule.when.constant_bool().is_some();
         if conditions[at].as_ref().is_some_and(Vec::is_empty) && !is_constant {
-            let message = format!("rule `{}` never fires: its conditions exclude one another", rule.id);
+            let message = format!(
+                "rule `{}` never fires: its conditions exclude one another",
+                rule.id
+            );
             found.push(Fault::new(places[at], message));
         }
     }
@@ -213,7 +217,9 @@ impl Known {
 
     fn holds(&self, value: &Const) -> bool {
         match self {
-            Known::Among(values) => values.iter().any(|it| order(it, value) == Some(Ordering::Equal)),
+            Known::Among(values) => values
+                .iter()
+                .any(|it| order(it, value) == Some(Ordering::Equal)),
             Known::Number { least, most } => {
                 let on = |bound: &Option<(Const, bool)>, side: Ordering| match bound {
                     None => true,
@@ -237,7 +243,9 @@ impl Known {
                     least: other_least,
                     most: other_most,
                 } => {
-                    let inside = |mine: &Option<(Const, bool)>, theirs: &Option<(Const, bool)>, side| {
+                    let inside = |mine: &Option<(Const, bool)>,
+                                  theirs: &Option<(Const, bool)>,
+                                  side| {
                         match (mine, theirs) {
                             (_, None) => true,
                             (None, Some(_)) => false,

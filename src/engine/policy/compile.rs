@@ -149,7 +149,8 @@ fn list_faults(root: &Node, lists: &[shape::List]) -> Vec<Fault> {
     }
     for (at, (list, node)) in lists.iter().zip(nodes).enumerate() {
         if !is_list_name(&list.name) {
-            let message = "a list's name is lowercase letters, digits and `_`, led by a letter, at most 64";
+            let message =
+                "a list's name is lowercase letters, digits and `_`, led by a letter, at most 64";
             faults.push(Fault::new(node.place_of("name"), message));
         }
         if lists[..at].iter().any(|it| it.name == list.name) {

@@ -9,11 +9,11 @@
 mod analyse;
 mod compile;
 
-pub(crate) use crate::engine::policy::compile::Beside;
+pub(crate) use crate::engine::policy::compile::{Beside, is_list_name};
 
 use crate::contracts::decision::{RuleResult, RuleTrace, Value};
-use crate::contracts::policy::{List, ListKind};
 use crate::contracts::payload::ArrivalEvent;
+use crate::contracts::policy::{List, ListKind};
 use crate::domain::vocabulary::Outcome;
 use crate::engine::diagnostic::Diagnostic;
 use crate::engine::event::EventRecord;

@@ -210,7 +210,9 @@ fn check(tree: &Shape, n_features: usize) -> Result<u32, (Option<usize>, TreeFau
     let mut deepest = 0;
     for at in 0..n {
         let fault = |fault| Err((Some(at), fault));
-        if !tree.threshold[at].is_finite() || tree.value[at].abs().partial_cmp(&VALUE_MAX) != Some(Ordering::Less) {
+        if !tree.threshold[at].is_finite()
+            || tree.value[at].abs().partial_cmp(&VALUE_MAX) != Some(Ordering::Less)
+        {
             return fault(TreeFault::NotFinite);
         }
         // Children stand behind their parent, so it was met before: else nothing leads here.

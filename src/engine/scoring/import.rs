@@ -59,10 +59,7 @@ impl<'t> Block<'t> {
 ///
 /// # Errors
 /// What cannot be read or would not give the same scores, with its line.
-pub fn from_lightgbm(
-    text: &str,
-    rename: impl Fn(&str) -> String,
-) -> Result<Trees, ImportError> {
+pub fn from_lightgbm(text: &str, rename: impl Fn(&str) -> String) -> Result<Trees, ImportError> {
     let blocks = blocks(text);
     let [head, trees @ ..] = blocks.as_slice() else {
         return Err(error(0, "there is no model"));
@@ -78,7 +75,11 @@ pub fn from_lightgbm(
     let (line, objective) = head.get("objective").unwrap_or((0, "regression"));
     let mut words = objective.split_ascii_whitespace();
     let link = match words.next() {
-        Some("binary") if words.clone().any(|it| it.starts_with("sigmoid:") && it != "sigmoid:1") => {
+        Some("binary")
+            if words
+                .clone()
+                .any(|it| it.starts_with("sigmoid:") && it != "sigmoid:1") =>
+        {
             return Err(error(line, "a sigmoid other than 1 is not supported"));
         }
         Some("binary" | "cross_entropy") => Link::Logistic,
@@ -95,7 +96,10 @@ pub fn from_lightgbm(
     let trees = trees.iter().map(tree).collect::<Result<Vec<_>, _>>()?;
     // A forest is averaged; its leaves would have to be divided, which is another sum.
     if text.lines().any(|it| it.trim() == "average_output") {
-        return Err(error(0, "averaged output (a random forest) is not supported"));
+        return Err(error(
+            0,
+            "averaged output (a random forest) is not supported",
+        ));
     }
     Ok(Trees {
         form: FORM.to_owned(),
@@ -142,7 +146,10 @@ fn tree(block: &Block<'_>) -> Result<Tree, ImportError> {
         .ok()
         .filter(|it| (1..=1_000_000).contains(it))
         .ok_or_else(|| error(line, "`num_leaves` is no count"))?;
-    for (key, what) in [("num_cat", "categorical splits"), ("is_linear", "linear leaves")] {
+    for (key, what) in [
+        ("num_cat", "categorical splits"),
+        ("is_linear", "linear leaves"),
+    ] {
         if let Some((line, _)) = block.get(key).filter(|it| it.1 != "0") {
             return Err(error(line, format!("{what} are not supported")));
         }

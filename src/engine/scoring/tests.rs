@@ -101,11 +101,17 @@ fn every_walk_agrees_and_contributions_sum_to_the_score() {
                 _ => draw.unit(),
             })
             .collect();
-        let naive = shape.trees.iter().fold(shape.base, |sum, it| sum + walk(it, &row));
+        let naive = shape
+            .trees
+            .iter()
+            .fold(shape.base, |sum, it| sum + walk(it, &row));
         let score = compiled.explain(&row);
         assert_eq!(score.raw.to_bits(), naive.to_bits());
         assert_eq!(compiled.raw(&row).to_bits(), naive.to_bits());
-        let added = score.contributions.iter().fold(compiled.expected(), |sum, it| sum + it);
+        let added = score
+            .contributions
+            .iter()
+            .fold(compiled.expected(), |sum, it| sum + it);
         assert!((added - score.raw).abs() < 1e-9, "{added} {}", score.raw);
     }
 }
@@ -176,10 +182,22 @@ fn what_is_no_model_is_refused_with_its_place() {
         let error = Model::of(&shape, &set()).expect_err("it must be refused");
         assert_eq!(error.to_string(), expect);
     }
-    check(|it| it.form = "x".to_owned(), "the form is `x`; this engine reads `fraudplat/trees/v1`");
-    check(|it| it.base = f64::NAN, "`base` is not finite, or beyond 1e100");
-    check(|it| it.features[0] = "d".to_owned(), "feature `d` is not in the feature set");
-    check(|it| it.features[1] = "a".to_owned(), "feature `a` is named twice");
+    check(
+        |it| it.form = "x".to_owned(),
+        "the form is `x`; this engine reads `fraudplat/trees/v1`",
+    );
+    check(
+        |it| it.base = f64::NAN,
+        "`base` is not finite, or beyond 1e100",
+    );
+    check(
+        |it| it.features[0] = "d".to_owned(),
+        "feature `d` is not in the feature set",
+    );
+    check(
+        |it| it.features[1] = "a".to_owned(),
+        "feature `a` is named twice",
+    );
     check(
         |it| it.features[2] = "word".to_owned(),
         &format!("feature `word` {}", FeatureFault::Text),
@@ -192,7 +210,11 @@ fn what_is_no_model_is_refused_with_its_place() {
     refused(|it| it.feature.clear(), "", TreeFault::Lengths);
     refused(|it| it.feature[1] = 3, ", node 1", TreeFault::Feature);
     refused(|it| it.feature[1] = -2, ", node 1", TreeFault::Feature);
-    refused(|it| it.threshold[0] = f64::INFINITY, ", node 0", TreeFault::NotFinite);
+    refused(
+        |it| it.threshold[0] = f64::INFINITY,
+        ", node 0",
+        TreeFault::NotFinite,
+    );
     refused(|it| it.value[4] = 1e200, ", node 4", TreeFault::NotFinite);
     refused(|it| it.left[1] = 0, ", node 1", TreeFault::Child);
     refused(|it| it.right[1] = 5, ", node 1", TreeFault::Child);
@@ -206,7 +228,13 @@ fn a_tree_has_a_deepest_and_a_walk_ends_there() {
     let chain = |depth: u32| {
         let n = 2 * depth as usize + 1;
         let is_inner = |at: usize| at % 2 == 0 && at + 1 < n;
-        let of = |inner: u32, at: usize| if is_inner(at) { u32::try_from(at).unwrap() + inner } else { 0 };
+        let of = |inner: u32, at: usize| {
+            if is_inner(at) {
+                u32::try_from(at).unwrap() + inner
+            } else {
+                0
+            }
+        };
         Shape {
             feature: (0..n).map(|at| if is_inner(at) { 0 } else { -1 }).collect(),
             threshold: vec![0.0; n],
@@ -217,9 +245,21 @@ fn a_tree_has_a_deepest_and_a_walk_ends_there() {
         }
     };
     let deep = Model::of(&model(vec![chain(DEPTH_MAX)]), &set()).unwrap();
-    assert_eq!(deep.raw(&[1.0, 0.0, 0.0]), 0.25 + 2.0 * f64::from(DEPTH_MAX));
+    assert_eq!(
+        deep.raw(&[1.0, 0.0, 0.0]),
+        0.25 + 2.0 * f64::from(DEPTH_MAX)
+    );
     let error = Model::of(&model(vec![chain(DEPTH_MAX + 1)]), &set()).unwrap_err();
-    assert!(matches!(error, CompileError::Tree { fault: TreeFault::Deep, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            CompileError::Tree {
+                fault: TreeFault::Deep,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -265,18 +305,70 @@ fn what_would_score_otherwise_is_not_imported() {
         let error = from_lightgbm(&LIGHTGBM.replacen(from, to, 1), str::to_owned);
         assert_eq!(error.expect_err("it must be refused").to_string(), expect);
     }
-    check("tree\nversion", "forest\nversion", "line 1: a LightGBM text model begins with `tree`");
-    check("num_class=1", "num_class=3", "line 3: `num_class` is 3: one class only");
-    check("sigmoid:1", "sigmoid:10", "line 7: a sigmoid other than 1 is not supported");
-    check("binary sigmoid:1", "poisson", "line 7: the objective `poisson` is not supported");
-    check("num_cat=0", "num_cat=1", "line 14: categorical splits are not supported");
-    check("is_linear=0", "is_linear=1", "line 26: linear leaves are not supported");
-    check("decision_type=8", "decision_type=5", "line 13: categorical splits are not supported");
-    check("decision_type=8", "decision_type=4", "line 13: zero as missing is not supported");
-    check("left_child=1 -1", "left_child=1 -9", "line 13: a child is beyond the tree");
-    check("left_child=1 -1", "left_child=0 -1", "line 13: its nodes go round in a circle");
-    check("left_child=1 -1", "left_child=1", "line 19: `left_child` has 1 entries, not 2");
-    check("threshold=1.5 2", "threshold=1.5 x", "line 17: `threshold` holds no numbers");
+    check(
+        "tree\nversion",
+        "forest\nversion",
+        "line 1: a LightGBM text model begins with `tree`",
+    );
+    check(
+        "num_class=1",
+        "num_class=3",
+        "line 3: `num_class` is 3: one class only",
+    );
+    check(
+        "sigmoid:1",
+        "sigmoid:10",
+        "line 7: a sigmoid other than 1 is not supported",
+    );
+    check(
+        "binary sigmoid:1",
+        "poisson",
+        "line 7: the objective `poisson` is not supported",
+    );
+    check(
+        "num_cat=0",
+        "num_cat=1",
+        "line 14: categorical splits are not supported",
+    );
+    check(
+        "is_linear=0",
+        "is_linear=1",
+        "line 26: linear leaves are not supported",
+    );
+    check(
+        "decision_type=8",
+        "decision_type=5",
+        "line 13: categorical splits are not supported",
+    );
+    check(
+        "decision_type=8",
+        "decision_type=4",
+        "line 13: zero as missing is not supported",
+    );
+    check(
+        "left_child=1 -1",
+        "left_child=1 -9",
+        "line 13: a child is beyond the tree",
+    );
+    check(
+        "left_child=1 -1",
+        "left_child=0 -1",
+        "line 13: its nodes go round in a circle",
+    );
+    check(
+        "left_child=1 -1",
+        "left_child=1",
+        "line 19: `left_child` has 1 entries, not 2",
+    );
+    check(
+        "threshold=1.5 2",
+        "threshold=1.5 x",
+        "line 17: `threshold` holds no numbers",
+    );
     check("threshold=1.5 2", "x=1", "line 12: `threshold=` is missing");
-    check("num_leaves=3", "num_leaves=0", "line 13: `num_leaves` is no count");
+    check(
+        "num_leaves=3",
+        "num_leaves=0",
+        "line 13: `num_leaves` is no count",
+    );
 }

@@ -10,6 +10,7 @@
 mod batch;
 mod error;
 mod frames;
+mod lists;
 mod looks;
 mod restore;
 mod role;

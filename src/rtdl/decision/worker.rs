@@ -25,6 +25,7 @@ use crate::law;
 use crate::planted;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::frames::{self, Found};
+use crate::rtdl::decision::lists;
 use crate::rtdl::decision::restore::Restore;
 use crate::rtdl::decision::snapshot;
 use crate::rtdl::decision::state::RunState;
@@ -321,7 +322,7 @@ impl Worker {
             let client = self.ground.db.get().await?;
             // Before the frames: what the watermark covers is then in the frames, if it exists.
             let watermark = self.context_watermark(&client).await?;
-            look_up(&client, &pending, &mut found).await?;
+            frames::look_up(&client, &pending, &mut found).await?;
             drop(client);
             let judged = |at: usize| watermark.is_some_and(|mark| mark >= pending[at].1);
             let ready = (0..pending.len()).take_while(|at| found[*at].is_complete() || judged(*at));
@@ -354,6 +355,7 @@ impl Worker {
         mut frames: VecDeque<Found>,
     ) -> Result<(), Error> {
         let now = self.ground.clock.now();
+        self.look_at_lists(items, &mut frames, now).await?;
         let mut position = self.position.clone();
         let (mut decided, mut refused, mut counts) = (Vec::new(), Vec::new(), Counts::default());
         while let Some((number, item)) = items.pop_front() {
@@ -398,6 +400,31 @@ impl Worker {
         self.commit(position, &batch).await?;
         self.told.tell(&batch.decided);
         self.count(&batch.decided, counts);
+        Ok(())
+    }
+
+    /// Adds what the lists say of the events that have frames, as it is in force now.
+    async fn look_at_lists(
+        &self,
+        items: &Items,
+        frames: &mut VecDeque<Found>,
+        now: Time,
+    ) -> Result<(), Error> {
+        let lists = self.bundle.policy.lists();
+        if lists.is_empty() {
+            return Ok(());
+        }
+        self.ground.enter(Corridor::MprResolve).await?;
+        let events = items.iter().filter_map(|(_, item)| match item {
+            Item::Pending(pending) => Some(&pending.event),
+            _ => None,
+        });
+        let events: Vec<&EventRecord> = events.take(frames.len()).collect();
+        let client = self.ground.db.get().await?;
+        let hits = lists::read(&client, lists, &events, now).await?;
+        for (found, hits) in frames.iter_mut().zip(hits) {
+            found.lists = hits;
+        }
         Ok(())
     }
 
@@ -448,25 +475,6 @@ impl Worker {
             counters.add_degraded(pins, reason, 1);
         }
     }
-}
-
-/// Looks the incomplete frames up; complete ones stay as they are.
-async fn look_up(
-    client: &crate::substrate::db::Client,
-    pending: &[(FlowKey, Time)],
-    found: &mut [Found],
-) -> Result<(), Error> {
-    let open: Vec<usize> = (0..pending.len())
-        .filter(|at| !found[*at].is_complete())
-        .collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<FlowKey> = open.iter().map(|at| pending[*at].0.clone()).collect();
-    for (at, frame) in open.into_iter().zip(frames::read(client, &keys).await?) {
-        found[at] = frame;
-    }
-    Ok(())
 }
 
 fn unparsable(guarded: Guarded, cause: &str) -> Refused {
