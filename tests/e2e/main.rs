@@ -17,6 +17,7 @@ mod demo;
 #[path = "../support/events.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
 mod events;
+mod fabric;
 mod handbook;
 #[path = "../support/home.rs"]
 #[expect(dead_code, reason = "storms use the rest")]

@@ -372,3 +372,34 @@ fn what_would_score_otherwise_is_not_imported() {
         "line 13: `num_leaves` is no count",
     );
 }
+
+/// A model that LightGBM trained, and what it said: `tests/engine_reference/lightgbm/make.py`.
+#[test]
+fn a_trained_model_scores_as_lightgbm_does_to_the_last_bit() {
+    let text = include_str!("../../../tests/engine_reference/lightgbm/model.txt");
+    let said = include_str!("../../../tests/engine_reference/lightgbm/scores.json");
+    let said: serde_json::Value = serde_json::from_str(said).unwrap();
+    let number = |it: &serde_json::Value| it.as_f64().unwrap_or(f64::NAN);
+    let trees = from_lightgbm(text, str::to_owned).unwrap();
+    assert_eq!(trees.trees.len(), 12);
+    let compiled = Model::of(&trees, &set()).unwrap();
+    let rows = said["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 200);
+    for (at, row) in rows.iter().enumerate() {
+        let row: Vec<f64> = row.as_array().unwrap().iter().map(number).collect();
+        let score = compiled.explain(&row);
+        assert_eq!(
+            score.raw.to_bits(),
+            number(&said["raw"][at]).to_bits(),
+            "row {at}"
+        );
+        // Another exp than libm's may differ in the last place.
+        let difference = (score.score - number(&said["score"][at])).abs();
+        assert!(difference < 1e-15, "row {at}: {difference}");
+        let added = score
+            .contributions
+            .iter()
+            .fold(compiled.expected(), |sum, it| sum + it);
+        assert!((added - score.raw).abs() < 1e-9, "row {at}");
+    }
+}
