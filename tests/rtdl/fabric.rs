@@ -11,8 +11,15 @@ use fraudplat::learning::mpr::lists::{self, Place};
 use fraudplat::rtdl::audit;
 use fraudplat::substrate::clock::{Clock, SystemClock};
 
-use crate::decider::{FEATURES, Run};
+use crate::decider::Run;
 
+const FEATURES: &str = r"
+feature_set: listed
+version: 1
+features:
+  - {name: n, entity: [customer_id], agg: count, window: 1d}
+  - {name: cents, type: int, expr: '100'}
+";
 const POLICY: &str = r#"
 policy: listed
 policy_rev: 1
@@ -25,8 +32,8 @@ lists:
 rules:
   - {id: R1, owner: t, description: "Scored", when: "model.score > thresholds.high && !lists.vips", outcome: STEP_UP, reason_code: SCORED}
 "#;
-/// From the sixth payment of the customer on, 1 / (1 + exp(-1)).
-const MODEL: &str = r#"{"form": "fraudplat/trees/v1", "features": ["n"], "base": -1.0, "link": "logistic",
+/// Always 1 / (1 + exp(-1)): which payment is decided last is chance.
+const MODEL: &str = r#"{"form": "fraudplat/trees/v1", "features": ["cents"], "base": -1.0, "link": "logistic",
     "split": "less_equal", "trees": [{"feature": [0, -1, -1], "threshold": [5.0, 0.0, 0.0],
     "missing_left": [true, true, true], "left": [1, 0, 0], "right": [2, 0, 0], "value": [0.5, 0.0, 2.0]}]}"#;
 const MANIFEST: &str = r#"
@@ -35,7 +42,7 @@ version: 1
 thresholds: {high: 0.6, decline: 0.99}
 reason_texts:
   codes: {BLOCKED: "The customer is blocked"}
-  features: {n: "{value} payments in a day"}
+  features: {cents: "{value} cents"}
 "#;
 
 fn bundle() -> Bundle {
@@ -80,8 +87,8 @@ async fn lists_are_in_force_from_batch_to_batch_and_replay_needs_none() {
     run.decide_under(&bundle()).await;
     let (body, evidence) = last(&run).await;
     assert_eq!((body.outcome, evidence.lists.len()), (Outcome::StepUp, 0));
-    assert_eq!(body.reasons, ["SCORED"]);
-    assert_eq!(body.reason_texts, ["10 payments in a day (+1.50)"]);
+    assert_eq!(body.reasons, ["SCORED", "CONFLICTING_ARRIVAL_ENTITIES"]);
+    assert_eq!(body.reason_texts, ["100 cents (+1.50)"]);
     assert_eq!(body.score, Some(1.0 / (1.0 + libm::exp(-1.0))));
 
     put(&watched, added, None).await;
@@ -94,7 +101,7 @@ async fn lists_are_in_force_from_batch_to_batch_and_replay_needs_none() {
     run.decide_under(&bundle()).await;
     let (body, evidence) = last(&run).await;
     assert_eq!(body.outcome, Outcome::Approve);
-    assert_eq!(body.reasons, ["WATCHED", "VIP"]);
+    assert_eq!(body.reasons[..2], ["WATCHED", "VIP"]);
     assert_eq!(evidence.lists.len(), 2);
 
     let hour = Time::from_micros(SystemClock.now().micros() + 3_600_000_000);
