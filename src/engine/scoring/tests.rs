@@ -227,7 +227,7 @@ fn what_is_no_model_is_refused_with_its_place() {
 fn a_tree_has_a_deepest_and_a_walk_ends_there() {
     let chain = |depth: u32| {
         let n = 2 * depth as usize + 1;
-        let is_inner = |at: usize| at % 2 == 0 && at + 1 < n;
+        let is_inner = |at: usize| at.is_multiple_of(2) && at + 1 < n;
         let of = |inner: u32, at: usize| {
             if is_inner(at) {
                 u32::try_from(at).unwrap() + inner
@@ -297,76 +297,81 @@ fn a_lightgbm_model_keeps_its_scores() {
     assert_eq!(compiled.expected(), 1.75 + 0.5);
 }
 
+#[track_caller]
+fn not_imported(from: &str, to: &str, expect: &str) {
+    assert!(LIGHTGBM.contains(from));
+    let error = from_lightgbm(&LIGHTGBM.replacen(from, to, 1), str::to_owned);
+    assert_eq!(error.expect_err("it must be refused").to_string(), expect);
+}
+
 #[test]
 fn what_would_score_otherwise_is_not_imported() {
-    #[track_caller]
-    fn check(from: &str, to: &str, expect: &str) {
-        assert!(LIGHTGBM.contains(from));
-        let error = from_lightgbm(&LIGHTGBM.replacen(from, to, 1), str::to_owned);
-        assert_eq!(error.expect_err("it must be refused").to_string(), expect);
-    }
-    check(
+    not_imported(
         "tree\nversion",
         "forest\nversion",
         "line 1: a LightGBM text model begins with `tree`",
     );
-    check(
+    not_imported(
         "num_class=1",
         "num_class=3",
         "line 3: `num_class` is 3: one class only",
     );
-    check(
+    not_imported(
         "sigmoid:1",
         "sigmoid:10",
         "line 7: a sigmoid other than 1 is not supported",
     );
-    check(
+    not_imported(
         "binary sigmoid:1",
         "poisson",
         "line 7: the objective `poisson` is not supported",
     );
-    check(
+    not_imported(
         "num_cat=0",
         "num_cat=1",
         "line 14: categorical splits are not supported",
     );
-    check(
+    not_imported(
         "is_linear=0",
         "is_linear=1",
         "line 26: linear leaves are not supported",
     );
-    check(
+    not_imported(
         "decision_type=8",
         "decision_type=5",
         "line 13: categorical splits are not supported",
     );
-    check(
+    not_imported(
         "decision_type=8",
         "decision_type=4",
         "line 13: zero as missing is not supported",
     );
-    check(
+}
+
+#[test]
+fn a_broken_lightgbm_text_is_refused_with_its_line() {
+    not_imported(
         "left_child=1 -1",
         "left_child=1 -9",
         "line 13: a child is beyond the tree",
     );
-    check(
+    not_imported(
         "left_child=1 -1",
         "left_child=0 -1",
         "line 13: its nodes go round in a circle",
     );
-    check(
+    not_imported(
         "left_child=1 -1",
         "left_child=1",
         "line 19: `left_child` has 1 entries, not 2",
     );
-    check(
+    not_imported(
         "threshold=1.5 2",
         "threshold=1.5 x",
         "line 17: `threshold` holds no numbers",
     );
-    check("threshold=1.5 2", "x=1", "line 12: `threshold=` is missing");
-    check(
+    not_imported("threshold=1.5 2", "x=1", "line 12: `threshold=` is missing");
+    not_imported(
         "num_leaves=3",
         "num_leaves=0",
         "line 13: `num_leaves` is no count",
