@@ -1,6 +1,8 @@
 //! A bundle of all parts over the executable: a model imported from LightGBM, words for its
 //! reasons, a list that changes between payments, and replays that need none of it.
 
+use std::path::PathBuf;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -26,33 +28,8 @@ left_child=-1\nright_child=-2\nleaf_value=-2 1\nleaf_count=3 1\nis_linear=0\nshr
 #[test]
 fn a_bundle_with_model_and_list_decides_and_replays() {
     let mut home = Home::new();
-    let dir = home.dir().join("risk");
-    std::fs::create_dir(&dir).unwrap();
-    for (name, text) in [
-        ("feature_set.yaml", FEATURES),
-        ("policy.yaml", POLICY),
-        ("bundle.yaml", MANIFEST),
-    ] {
-        std::fs::write(dir.join(name), text).unwrap();
-    }
+    let (dir, checked) = make_bundle(&home);
     let dir_text = dir.to_str().unwrap();
-    let early = home.run(&["bundle", "check", dir_text]).expect(REFUSED);
-    assert!(early.stderr.contains("bundle.yaml:3"), "{early:?}");
-    assert!(early.stderr.contains("no model"), "{early:?}");
-    let model = home.file("lightgbm.txt", LIGHTGBM);
-    let out = dir.join("model.json");
-    let import = [
-        "bundle",
-        "import",
-        model.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-    ];
-    let renamed = [&import[..], &["--rename", "Column_0=amount"]].concat();
-    home.run(&renamed).expect(DONE);
-    let checked = home.json(&["bundle", "check", dir_text]);
-    assert_eq!(checked["has_model"], true, "{checked}");
-
     home.under("embedded", &[("FRAUDPLAT__DECISION__BUNDLE_DIR", dir_text)]);
     let (all, port) = home.serve();
     let till = till(&home, "till");
@@ -99,6 +76,50 @@ fn a_bundle_with_model_and_list_decides_and_replays() {
     home.run(&remove).expect(DONE);
     assert_eq!(home.json(&["list", "show"]), Value::Array(Vec::new()));
     assert_eq!(pay(&port, &till, 4, 900)["outcome"], "APPROVE");
+    check_refusals(&home);
+    check_replays(&home, &port, &till);
+    all.stop(Signal::TERM).expect(DONE);
+}
+
+/// The body of the decision on a payment.
+fn pay(port: &Port, till: &Till, seq: i64, amount_minor: i64) -> Value {
+    let id = format!("p{seq}");
+    port.send(&till.payment(&id, seq, amount_minor));
+    port.decision(&till.run, &id)["body"].clone()
+}
+
+/// The folder, with its model imported and checked, and what the check said.
+fn make_bundle(home: &Home) -> (PathBuf, Value) {
+    let dir = home.dir().join("risk");
+    std::fs::create_dir(&dir).unwrap();
+    for (name, text) in [
+        ("feature_set.yaml", FEATURES),
+        ("policy.yaml", POLICY),
+        ("bundle.yaml", MANIFEST),
+    ] {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+    let dir_text = dir.to_str().unwrap();
+    let early = home.run(&["bundle", "check", dir_text]).expect(REFUSED);
+    assert!(early.stderr.contains("bundle.yaml:3"), "{early:?}");
+    assert!(early.stderr.contains("no model"), "{early:?}");
+    let model = home.file("lightgbm.txt", LIGHTGBM);
+    let out = dir.join("model.json");
+    let import = [
+        "bundle",
+        "import",
+        model.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let renamed = [&import[..], &["--rename", "Column_0=amount"]].concat();
+    home.run(&renamed).expect(DONE);
+    let checked = home.json(&["bundle", "check", dir_text]);
+    assert_eq!(checked["has_model"], true, "{checked}");
+    (dir, checked)
+}
+
+fn check_refusals(home: &Home) {
     for (args, says) in [
         (
             ["Stolen", "card_id", "k1", "--reason", "x"],
@@ -112,7 +133,9 @@ fn a_bundle_with_model_and_list_decides_and_replays() {
             .expect(REFUSED);
         assert!(refused.stderr.contains(says), "{refused:?}");
     }
+}
 
+fn check_replays(home: &Home, port: &Port, till: &Till) {
     let flush = port.post(&format!("/v1/runs/{}/flush", till.run), "", "");
     assert_eq!(flush.status, 202, "{flush:?}");
     for event in ["p1", "p2", "p3", "p4"] {
@@ -123,12 +146,4 @@ fn a_bundle_with_model_and_list_decides_and_replays() {
         });
         assert_eq!(replayed["mismatched"], 0, "{replayed}");
     }
-    all.stop(Signal::TERM).expect(DONE);
-}
-
-/// The body of the decision on a payment.
-fn pay(port: &Port, till: &Till, seq: i64, amount_minor: i64) -> Value {
-    let id = format!("p{seq}");
-    port.send(&till.payment(&id, seq, amount_minor));
-    port.decision(&till.run, &id)["body"].clone()
 }
