@@ -25,6 +25,9 @@ pub mod ingress;
 /// Real time: from the bus to a decision.
 pub mod rtdl;
 
+/// What decides is kept and changed here.
+pub mod learning;
+
 /// Balances a run: the oracle of every storm.
 pub mod reconcile;
 

@@ -37,13 +37,28 @@ pub(crate) fn sources(dir: Option<&Path>) -> anyhow::Result<(Bundle, [String; 2]
     let name = dir
         .and_then(Path::file_name)
         .map_or("baseline".into(), |name| name.to_string_lossy());
+    let part = |file: &str| match dir {
+        Some(dir) => optional(&dir.join(file)),
+        None => Ok(None),
+    };
     let bundle = Bundle {
         schema_version: SCHEMA_VERSION,
         name: name.into_owned(),
         feature_set,
         policy,
+        model: part("model.json")?,
+        manifest: part("bundle.yaml")?,
     };
     Ok((bundle, [feature_file, policy_file]))
+}
+
+/// The text of a part that a bundle may do without.
+fn optional(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
 }
 
 /// A file that the executable carries, with the name to show.

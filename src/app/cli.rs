@@ -3,6 +3,7 @@
 mod actions;
 mod auth;
 mod decision;
+mod fabric;
 mod graph;
 mod ig;
 
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub(crate) use crate::app::cli::actions::ActionsCommand;
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
 pub(crate) use crate::app::cli::decision::{DecisionCommand, PostureCommand, PostureForce};
+pub(crate) use crate::app::cli::fabric::{BundleCommand, ListAdd, ListCommand, ListPlace};
 pub(crate) use crate::app::cli::graph::{GraphCommand, Of as GraphOf};
 pub(crate) use crate::app::cli::ig::{Ambiguous, Ig, Quarantine, Receipts};
 
@@ -146,6 +148,12 @@ pub(crate) enum Command {
     /// Feature sets: check a file
     #[command(subcommand)]
     Features(FeaturesCommand),
+    /// Bundles: check a folder, import a model
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// The lists that policies look entities up in
+    #[command(subcommand)]
+    List(ListCommand),
     /// Profiles: show, check, compare
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -427,6 +435,8 @@ pub(crate) enum Bench {
     Ingest(BenchIngest),
     /// Time an event takes in the feature engine, over windows and keys, against a naive loop
     Features(BenchFeatures),
+    /// Time a row takes in a tree ensemble, against a naive walk and LightGBM
+    Score(BenchScore),
     /// Payments decided a second from end to end, CPU time per million, where the time goes
     Loop(BenchLoop),
     /// Decisions recomputed from the archive a second, against the live rate of the same run
@@ -454,6 +464,19 @@ pub(crate) struct BenchFeatures {
     /// How many keys at most, against a hundredth of them; 10 million take some 6 GB
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub(crate) keys: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchScore {
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) trees: u32,
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=12))]
+    pub(crate) depth: u32,
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(crate) rows: u32,
+    /// Of the trees and the rows
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]

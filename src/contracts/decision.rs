@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::feature_set::Entity;
 use crate::contracts::stamps::Stamps;
 use crate::domain::digest::{Digest, Tagged};
-use crate::domain::ids::{ActorId, DecisionId, EventId, FactId, PlatformRunId};
+use crate::domain::ids::{ActorId, DecisionId, EventId, FactId, ListEntryId, PlatformRunId};
 use crate::domain::keys::Pins;
 use crate::domain::offset::{Basis, OriginOffset};
 use crate::domain::time::Time;
@@ -41,12 +42,21 @@ pub struct DecisionBody {
     pub inputs: BTreeMap<InputPart, Digest>,
     /// Every feature of the set, by name.
     pub features: BTreeMap<String, Value>,
-    /// Sum of the score effects of the rules that fired; a model's score joins it later.
+    /// Sum of the score effects of the rules that fired.
     pub rule_score: i64,
+    /// The model's, where the bundle has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contributions: Option<Contributions>,
     pub outcome: Outcome,
     /// Reason codes of the rules that fired, then of the degradations, in order of the policy.
     pub reasons: Vec<String>,
-    /// Every rule that was tried, in order of the policy.
+    /// The reasons in words, as far as the bundle has words for them; then what raised the model's
+    /// score most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reason_texts: Vec<String>,
+    /// Every list, rule and threshold that was tried, in order of the policy.
     pub trace: Vec<RuleTrace>,
     /// Why the decision was made on less than the whole frame.
     pub degraded: Vec<String>,
@@ -54,6 +64,26 @@ pub struct DecisionBody {
     pub bundle_slot: String,
     pub bundle_digest: Digest,
     pub feature_set_digest: Digest,
+}
+
+/// Why the model's score is what it is: `expected` plus the parts in their order is `raw`, up to the
+/// rounding of the additions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contributions {
+    /// The score before the model's link.
+    pub raw: f64,
+    /// What the model says where it knows nothing.
+    pub expected: f64,
+    /// Those that are not 0, in order of the model's features.
+    pub parts: Vec<Contribution>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    pub feature: String,
+    pub value: f64,
 }
 
 /// What a decision reads.
@@ -120,6 +150,9 @@ pub struct DecisionEvidence {
     /// What the posture was judged by; `None` in records from before there was a ladder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posture_signals: Option<PostureSignals>,
+    /// The entries of the bundle's lists that the event's entities stood on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListHit>,
     /// From the traffic event: join waits are measured from here.
     pub admitted_at: Time,
     pub decided_at: Time,
@@ -190,6 +223,18 @@ pub struct PostureForceRef {
     /// The fact that tells of it, with its reason.
     pub force_id: FactId,
     pub actor_id: ActorId,
+}
+
+/// An entry of a list that was in force when a decision was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListHit {
+    pub list: String,
+    /// Which entity of the event stood on it.
+    pub entity: Entity,
+    pub entry_id: ListEntryId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -87,6 +87,33 @@ pub enum Entity {
     BeneficiaryId,
 }
 
+impl Entity {
+    pub const ALL: [Entity; 8] = [
+        Entity::CustomerId,
+        Entity::AccountId,
+        Entity::CardId,
+        Entity::DeviceId,
+        Entity::Ip,
+        Entity::MerchantId,
+        Entity::TerminalId,
+        Entity::BeneficiaryId,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Entity::CustomerId => "customer_id",
+            Entity::AccountId => "account_id",
+            Entity::CardId => "card_id",
+            Entity::DeviceId => "device_id",
+            Entity::Ip => "ip",
+            Entity::MerchantId => "merchant_id",
+            Entity::TerminalId => "terminal_id",
+            Entity::BeneficiaryId => "beneficiary_id",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

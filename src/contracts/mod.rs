@@ -39,5 +39,6 @@ pub mod run_snapshot;
 pub mod scenario;
 pub mod schema;
 pub mod stamps;
+pub mod trees;
 pub mod verdict;
 pub mod world;

@@ -162,6 +162,10 @@ digest_id!(
     DecisionId, "dec_"
 );
 digest_id!(ShadowScoreId, "shd_");
+digest_id!(
+    /// A change of a list: the nth of its entity.
+    ListEntryId, "lst_"
+);
 digest_id!(CaseId, "case_");
 digest_id!(CaseTriggerId, "trg_");
 digest_id!(CaseTimelineEventId, "cte_");
@@ -254,6 +258,15 @@ impl ShadowScoreId {
                 .text(bundle_slot)
                 .digest(),
         )
+    }
+}
+
+impl ListEntryId {
+    /// `nth` counts the changes of this entity on this list from 1.
+    #[must_use]
+    pub fn of(list: &str, entity: &str, value: &str, nth: i64) -> ListEntryId {
+        let tagged = Tagged::new("list_entry").text(list).text(entity);
+        ListEntryId(tagged.text(value).int(nth).digest())
     }
 }
 

@@ -142,6 +142,8 @@ mod tests {
             name: "b".to_owned(),
             feature_set: set.to_owned(),
             policy: POLICY.to_owned(),
+            model: None,
+            manifest: None,
         };
         let files = FileNames {
             feature_set: "f.yaml",

@@ -1,4 +1,5 @@
 //! What decides, and nothing else: features, graph, expressions, policy, decide. Live decisions, replay,
+//! What decides, and nothing else: features, expressions, scoring, policy, decide. Live decisions, replay,
 //! offline builds and backtests run this same code.
 //!
 //! **Invariant:** no IO, no clock, no chance: the same arguments give the same bytes (L12).
@@ -13,10 +14,14 @@ pub(crate) mod expr;
 pub mod features;
 pub mod frame;
 pub mod graph;
+pub(crate) mod manifest;
 pub mod policy;
 pub mod posture;
+pub mod scoring;
 pub(crate) mod yaml;
 
+#[cfg(test)]
+mod bundle_tests;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::vocabulary::{Capability, Outcome, Posture};
-use crate::engine::features::{FeatureSet, FeatureVector};
+use crate::engine::event::EventRecord;
+use crate::engine::features::{FeatureState, FeatureVector};
 use crate::engine::policy::PolicyResult;
 
 /// The outcome of every decision where no bundle may decide.
@@ -28,16 +29,15 @@ pub fn degradation(posture: Posture) -> Option<String> {
     (posture != Posture::Normal).then(|| format!("POSTURE_{posture}"))
 }
 
-/// The features that a decision may see: as computed, or every one missing.
-#[must_use]
-pub fn masked(
-    features: FeatureVector,
-    set: &FeatureSet,
+/// The features of `event` that a decision may see; what is switched off is missing.
+pub fn features(
+    state: &mut FeatureState,
+    event: &EventRecord,
     capabilities: &BTreeSet<Capability>,
 ) -> FeatureVector {
     match capabilities.contains(&Capability::Features) {
-        true => features,
-        false => FeatureVector::missing(set),
+        true => state.compute_with(event, capabilities.contains(&Capability::Graph)),
+        false => FeatureVector::missing(state.set()),
     }
 }
 

@@ -67,6 +67,8 @@ fn check(when: &str, expect: RuleResult, operand: Option<&str>) {
         arrival: None,
         degraded: true,
         features: &features.values,
+        score: None,
+        lists: &[],
     });
     let traced = &result.trace[0];
     assert_eq!(
@@ -243,6 +245,8 @@ fn every_fault_of_both_files_is_found_in_order() {
         name: "b".to_owned(),
         feature_set: feature_set.to_owned(),
         policy,
+        model: None,
+        manifest: None,
     };
     let files = FileNames {
         feature_set: "f.yaml",
@@ -377,6 +381,8 @@ fn baseline() -> CompiledBundle {
         name: "baseline".to_owned(),
         feature_set: include_str!("../../profiles/bundles/baseline/feature_set.yaml").to_owned(),
         policy: include_str!("../../profiles/bundles/baseline/policy.yaml").to_owned(),
+        model: None,
+        manifest: None,
     };
     let files = FileNames {
         feature_set: "baseline/feature_set.yaml",
@@ -439,11 +445,12 @@ fn decided_under(posture: Posture, frame: &JoinFrame, amount_minor: i64) -> Deci
     let mut state = FeatureState::new(Arc::clone(&bundle.feature_set));
     state.apply_event(&event).unwrap();
     let capabilities = posture::capabilities(posture);
-    let features = posture::masked(state.compute(&event), &bundle.feature_set, &capabilities);
+    let features = posture::features(&mut state, &event, &capabilities);
     let given = Given {
         event: &event,
         frame,
         features: &features,
+        lists: &[],
         posture,
         capabilities: &capabilities,
     };

@@ -35,6 +35,7 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
         report
     };
     check(&["features", "--events", "1000", "--keys", "100000"], None);
+    check(&["score", "--trees", "20", "--rows", "200"], None);
     let overload = ["ingest", "--events", "3000", "--overload-seconds", "2"];
     let report = check(&overload, Some("events"));
     let measures = report["measures"].as_array().unwrap();

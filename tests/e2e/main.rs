@@ -18,6 +18,7 @@ mod demo;
 #[path = "../support/events.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
 mod events;
+mod fabric;
 mod graph;
 mod handbook;
 #[path = "../support/home.rs"]

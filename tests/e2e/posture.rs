@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::events::{Answer, JSON, till};
+use crate::events::{Answer, JSON, Port, till};
 use crate::home::Home;
 
 #[test]
@@ -14,7 +14,7 @@ fn what_is_forced_is_decided_until_it_is_released() {
     let decided = |event_id: &str, seq: i64| {
         let path = "/v1/events?wait=decision&timeout_ms=30000";
         let body = Value::from(till.payment(event_id, seq, 900)).to_string();
-        let answer = port.post(path, JSON, &body);
+        let answer = port.post(path, JSON, body);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body["results"][3]["decision"].clone()
     };
@@ -25,7 +25,7 @@ fn what_is_forced_is_decided_until_it_is_released() {
     );
 
     let asked = json!({"platform_run_id": till.run, "posture": "FAIL_CLOSED", "reason": "drill"});
-    let forced = port.post("/v1/posture/force", JSON, &asked.to_string());
+    let forced = port.post("/v1/posture/force", JSON, asked.to_string());
     assert_eq!(forced.status, 200, "{forced:?}");
     let closed = decided("during", 2);
     assert_eq!(closed["outcome"], "DECLINE", "{closed}");
@@ -54,8 +54,22 @@ fn what_is_forced_is_decided_until_it_is_released() {
     assert_eq!(shown["forces"], json!([]), "{shown}");
     assert_eq!(shown["runs"][0]["posture"], "NORMAL", "{shown}");
 
+    check_refusals(&home, &port);
+
+    home.run(&["run", "cancel", &till.run]).expect(0);
+    let replayed = home.json(&[
+        "replay", "range", "--run", &till.run, "--from", "1", "--to", "3",
+    ]);
+    assert_eq!(
+        (&replayed["compared"], &replayed["mismatched"]),
+        (&json!(3), &json!(0))
+    );
+}
+
+/// A word that is none, without a reason or of no run is refused with its code.
+fn check_refusals(home: &Home, port: &Port) {
     let refused = |body: Value, status: u16, code: &str| {
-        let answer: Answer = port.post("/v1/posture/force", JSON, &body.to_string());
+        let answer: Answer = port.post("/v1/posture/force", JSON, body.to_string());
         assert_eq!(answer.status, status, "{answer:?}");
         assert_eq!(answer.body["code"], code, "{answer:?}");
     };
@@ -77,13 +91,4 @@ fn what_is_forced_is_decided_until_it_is_released() {
     );
     let none = ["decision", "posture", "force", "DEGRADED_1", "--reason", ""];
     home.run(&none).expect(3);
-
-    home.run(&["run", "cancel", &till.run]).expect(0);
-    let replayed = home.json(&[
-        "replay", "range", "--run", &till.run, "--from", "1", "--to", "3",
-    ]);
-    assert_eq!(
-        (&replayed["compared"], &replayed["mismatched"]),
-        (&json!(3), &json!(0))
-    );
 }

@@ -51,6 +51,11 @@ def world(i):
     return tagged("manifest", i["generator_or_mapping"], i["scenario_digest"], i["seed"], files, i["selection"])
 
 
+def parts(i, *names):
+    """Name and text of each part that is there."""
+    return [field for name in names if name in i for field in (name, i[name])]
+
+
 # Section of identities.json: prefix of the id, and its preimage from the inputs.
 IDENTITIES = {
     "payload_hash": ("", lambda i: tagged("payload", i["event_class"], i["schema_version"], micros(i["ts_utc"]), i["payload"])),
@@ -61,6 +66,7 @@ IDENTITIES = {
     "flow_id": ("flow_", lambda i: tagged("flow", i["manifest_fingerprint"], i["merchant_id"], i["arrival_seq"])),
     "decision_id": ("dec_", lambda i: tagged("decision", i["platform_run_id"], i["event_class"], i["event_id"])),
     "shadow_score_id": ("shd_", lambda i: tagged("shadow_score", i["decision_id"], i["bundle_slot"])),
+    "list_entry_id": ("lst_", lambda i: tagged("list_entry", i["list"], i["entity"], i["value"], i["nth"])),
     "case_id": ("case_", lambda i: tagged("case", i["platform_run_id"], i["event_class"], i["event_id"])),
     "case_trigger_id": ("trg_", lambda i: tagged("case_trigger", i["case_id"], i["trigger_type"], i["source_ref_id"])),
     "case_timeline_event_id": ("cte_", lambda i: tagged("case_timeline_event", i["case_id"], i["timeline_event_type"], i["source_ref_id"])),
@@ -68,7 +74,7 @@ IDENTITIES = {
     "label_assertion_id": ("lab_", lambda i: tagged("label_assertion", i["platform_run_id"], i["event_id"], i["label_type"], i["source"], i["source_ref_id"])),
     "label_payload_hash": ("", label),
     "fact_id": ("fact_", lambda i: tagged("fact", i["fact_type"], *i["natural_key"])),
-    "bundle_digest": ("", lambda i: tagged("bundle", i["feature_set"], i["policy"])),
+    "bundle_digest": ("", lambda i: tagged("bundle", i["feature_set"], i["policy"], *parts(i, "model", "manifest"))),
     "feature_set_digest": ("", lambda i: tagged("feature_set", i["feature_set"])),
     "policy_digest": ("", lambda i: tagged("policy", i["policy"])),
     "chain_genesis": ("", lambda i: tagged("chain_genesis", i["platform_run_id"])),

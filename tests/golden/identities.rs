@@ -13,8 +13,8 @@ use fraudplat::domain::canonical::Canon;
 use fraudplat::domain::digest::Digest;
 use fraudplat::domain::ids::{
     ActionIntentId, CaseId, CaseTimelineEventId, CaseTriggerId, DecisionId, EventId, FactId,
-    FlowId, LabelAssertionId, ManifestFingerprint, PlatformRunId, ScenarioRunId, ShadowScoreId,
-    TenantId,
+    FlowId, LabelAssertionId, ListEntryId, ManifestFingerprint, PlatformRunId, ScenarioRunId,
+    ShadowScoreId, TenantId,
 };
 use fraudplat::domain::keys::{CaseSubject, EventKey, FlowKey, JoinFrameKey, LabelSubject};
 use fraudplat::domain::time::Time;
@@ -129,6 +129,11 @@ fn identity(section: &str, vector: &Vector) -> String {
         "shadow_score_id" => {
             ShadowScoreId::of(&vector.get("decision_id"), &vector.text("bundle_slot")).to_string()
         }
+        "list_entry_id" => {
+            let text = |field: &str| vector.text(field);
+            let (list, entity, value) = (text("list"), text("entity"), text("value"));
+            ListEntryId::of(&list, &entity, &value, vector.get("nth")).to_string()
+        }
         "event_key" => event_key(vector).digest().to_string(),
         "join_frame" => {
             let key = JoinFrameKey {
@@ -240,11 +245,14 @@ fn bundle(vector: &Vector, name: &str, feature_set: &str, policy: &str) -> Bundl
         "" => String::new(),
         field => vector.text(field),
     };
+    let part = |field: &str| vector.input.get(field)?.as_str().map(str::to_owned);
     Bundle {
         schema_version: 1,
         name: text(name),
         feature_set: text(feature_set),
         policy: text(policy),
+        model: part("model"),
+        manifest: part("manifest"),
     }
 }
 

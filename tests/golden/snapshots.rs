@@ -51,6 +51,8 @@ fn compiled(text: &str) -> (Arc<FeatureSet>, Digest) {
         name: "sample".to_owned(),
         feature_set: text.to_owned(),
         policy: String::new(),
+        model: None,
+        manifest: None,
     };
     (Arc::new(set.unwrap()), bundle.feature_set_digest())
 }

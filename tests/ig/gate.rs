@@ -259,6 +259,8 @@ pub(crate) fn baseline() -> Bundle {
         name: "baseline".to_owned(),
         feature_set: include_str!("../../profiles/bundles/baseline/feature_set.yaml").to_owned(),
         policy: include_str!("../../profiles/bundles/baseline/policy.yaml").to_owned(),
+        model: None,
+        manifest: None,
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) fn bundle(features: &str) -> Bundle {
         name: "restore".to_owned(),
         feature_set: features.to_owned(),
         policy: POLICY.to_owned(),
+        model: None,
+        manifest: None,
     }
 }
 
@@ -116,25 +118,29 @@ impl Run {
     }
 
     async fn of(world: World, pins: Pins) -> Run {
-        for bundle in [bundle(FEATURES), bundle(OTHER_FEATURES)] {
-            let key = format!("mpr/bundles/{}.json", bundle.digest());
-            let key = key.parse().unwrap();
-            let body = serde_json::to_vec(&bundle).unwrap();
-            let put = world.ground.objects.put_new(&key, body.into()).await;
-            put.unwrap();
-        }
         let run = Run {
             world,
             pins,
             said: Said::default(),
             payments: 0,
         };
+        run.store(&bundle(FEATURES)).await;
+        run.store(&bundle(OTHER_FEATURES)).await;
         run.pin().await;
         run
     }
 
     pub(crate) fn id(&self) -> PlatformRunId {
         self.pins.platform_run_id
+    }
+
+    /// Puts a bundle where a replay finds it.
+    pub(crate) async fn store(&self, bundle: &Bundle) {
+        let key = format!("mpr/bundles/{}.json", bundle.digest());
+        let key = key.parse().unwrap();
+        let body = serde_json::to_vec(bundle).unwrap();
+        let put = self.world.ground.objects.put_new(&key, body.into()).await;
+        put.unwrap();
     }
 
     async fn pin(&self) {
@@ -227,13 +233,18 @@ impl Run {
 
     /// Decides all there is, then drains; returns what was said meanwhile.
     pub(crate) async fn decide(&self, features: &str) -> String {
+        self.decide_under(&bundle(features)).await
+    }
+
+    /// The same under a bundle of one's own.
+    pub(crate) async fn decide_under(&self, bundle: &Bundle) -> String {
         self.said.take();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(self.said.clone())
             .finish();
         let _guard = tracing::subscriber::set_default(subscriber);
-        let tasks = self.start(features);
+        let tasks = self.start_under(bundle);
         self.decided().await;
         tasks.stop_token().cancel();
         tasks.join().await.unwrap();
@@ -254,11 +265,15 @@ impl Run {
 
     /// A decision role that goes on until it is stopped.
     pub(crate) fn start(&self, features: &str) -> Tasks {
+        self.start_under(&bundle(features))
+    }
+
+    fn start_under(&self, bundle: &Bundle) -> Tasks {
         let names = FileNames {
             feature_set: "f",
             policy: "p",
         };
-        let compiled = CompiledBundle::compile(&bundle(features), names).unwrap();
+        let compiled = CompiledBundle::compile(bundle, names).unwrap();
         let options = Options {
             batch_records_max: 40,
             batch_bytes_max: 1 << 20,

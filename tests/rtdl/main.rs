@@ -9,6 +9,7 @@ mod archiver;
 mod audits;
 mod corridor;
 mod decider;
+mod fabric;
 mod flips;
 mod graph;
 mod inlet;

@@ -12,6 +12,7 @@ mod machine;
 mod overload;
 mod replay;
 mod report;
+pub(crate) mod score;
 mod usage;
 
 use anyhow::Context;
@@ -45,6 +46,7 @@ pub(crate) async fn run(call: &Call, command: &Bench) -> anyhow::Result<u8> {
         Bench::Loop(asked) => Box::pin(looped::run(call, asked)).await,
         Bench::Replay(asked) => Box::pin(replay::run(call, asked)).await,
         Bench::Features(asked) => features::run(asked, &call.output),
+        Bench::Score(asked) => score::run(asked, &call.output),
         Bench::Load => load::generate().await,
     }
 }

@@ -12,6 +12,7 @@ use crate::app::output::Output;
 use crate::app::run::DONE;
 use crate::contracts::attributes::Attributes;
 use crate::contracts::code::Code;
+use crate::engine::policy::Beside;
 use crate::engine::{Diagnostic, FeatureSet, Policy, attributes};
 
 pub(crate) fn features(
@@ -49,7 +50,11 @@ pub(crate) fn policy(
     let PolicyCommand::Check { file, features } = command;
     let set = feature_set(features.as_deref())?;
     let (name, text) = read(file)?;
-    let compiled = Policy::compile_against(&name, &text, Some(&set));
+    let beside = Beside {
+        features: Some(&set),
+        ..Beside::default()
+    };
+    let compiled = Policy::compile_against(&name, &text, &beside);
     let policy = compiled.map_err(|found| refusal(&found))?;
     let found = declared.map(|it| attributes::of_policy(&policy, it));
     undeclared(&found.unwrap_or_default())?;

@@ -2,6 +2,7 @@
 
 mod actions;
 mod auth;
+mod bundle;
 mod check;
 mod decision;
 pub(crate) mod demo;
@@ -12,6 +13,7 @@ mod explain;
 mod gov;
 mod graph;
 mod ig;
+mod list;
 mod maintain;
 pub(crate) mod migrate;
 pub(crate) mod profiles;
@@ -116,6 +118,11 @@ pub(crate) async fn without_platform(cli: &Cli, output: &Output) -> anyhow::Resu
         Some(Command::Bench(Bench::Features(asked))) => {
             bench::features::run(asked, output).map(Some)
         }
+        Some(Command::Bench(Bench::Score(asked))) => bench::score::run(asked, output).map(Some),
+        Some(Command::Bundle(command)) => {
+            let semantics = profiles::load(&cli.profile)?.semantics;
+            bundle::run(command, semantics.attributes.as_ref(), output).map(Some)
+        }
         Some(Command::Features(command)) => {
             let semantics = profiles::load(&cli.profile)?.semantics;
             check::features(command, semantics.attributes.as_ref(), output).map(Some)
@@ -183,6 +190,9 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Gov(command) => gov::run(call, &command).await,
         Command::Maintenance(command) => Box::pin(maintain::run(call, &command)).await,
         Command::Auth(command) => auth::run(call, &command).await,
-        Command::Policy(_) | Command::Features(_) | Command::Profile(_) => Ok(DONE),
+        Command::List(command) => list::run(call, &command).await,
+        Command::Policy(_) | Command::Features(_) | Command::Bundle(_) | Command::Profile(_) => {
+            Ok(DONE)
+        }
     }
 }

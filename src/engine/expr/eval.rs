@@ -25,6 +25,17 @@ pub(crate) struct Slots<'s> {
     pub(crate) degraded: bool,
     /// In the order of the feature set; shorter while the set itself is being computed.
     pub(crate) features: &'s [Value],
+    /// What a policy reads beside; features read none of it.
+    pub(crate) policy: Option<PolicySlots<'s>>,
+}
+
+/// What only a policy reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PolicySlots<'s> {
+    /// The model's, where the bundle has one.
+    pub(crate) score: Option<f64>,
+    /// Whether the event stands on each list of the policy, in its order.
+    pub(crate) lists: &'s [bool],
 }
 
 /// A value on the way.
@@ -93,6 +104,8 @@ impl<'s> Slots<'s> {
                 Value::Float(value) => Some(Cell::Float(*value)),
                 Value::Text(value) => Some(Cell::Text(value)),
             },
+            Slot::Score => self.policy?.score.map(Cell::Float),
+            Slot::List(at) => self.policy?.lists.get(*at).map(|it| Cell::Bool(*it)),
         }
     }
 

@@ -5,11 +5,13 @@
 //! a comparison, a Bool operator, a text function, `int(…)`); where nothing demands one it is
 //! refused. At run time a value of another type counts as missing.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::contracts::feature_set::{Entity, ValueType};
 use crate::engine::diagnostic::nearest;
 use crate::engine::expr::parse::Operator;
+use crate::engine::expr::policy_names::is_policy_root;
 use crate::engine::expr::{
     Arithmetic, Ast, Comparison, Const, Kind, Node, OperandNo, Program, Refused, Slot, slice,
 };
@@ -20,6 +22,19 @@ pub(crate) struct Names<'n> {
     pub(crate) features: Features<'n>,
     /// Whether the joined context may be read.
     pub(crate) context: bool,
+    /// What only a policy may name: `model`, `thresholds`, `lists`.
+    pub(crate) policy: Option<PolicyNames<'n>>,
+}
+
+/// What a policy may name beside event and features.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PolicyNames<'n> {
+    /// Whether the bundle has a model; `None` where that is not known, and no use is blamed.
+    pub(crate) model: Option<bool>,
+    /// The bundle's; `None` where they are not known.
+    pub(crate) thresholds: Option<&'n BTreeMap<String, f64>>,
+    /// The policy's own, in order.
+    pub(crate) lists: &'n [String],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +110,7 @@ pub(crate) fn lower(
 
 pub(super) struct Lowering<'l> {
     text: &'l str,
-    names: Names<'l>,
+    pub(super) names: Names<'l>,
     operands: Vec<String>,
     pub(super) faults: Vec<Refused>,
 }
@@ -106,7 +121,7 @@ impl Lowering<'_> {
         None
     }
 
-    fn operand(&mut self, name: String) -> OperandNo {
+    pub(super) fn operand(&mut self, name: String) -> OperandNo {
         let at = self.operands.iter().position(|it| *it == name);
         let at = at.unwrap_or_else(|| {
             self.operands.push(name);
@@ -200,6 +215,8 @@ impl Lowering<'_> {
     fn bare_name<T>(&mut self, ast: &Ast, name: &str) -> Option<T> {
         let help = match name {
             "event" | "features" => Some(format!("name a field of it: {name}.…")),
+            "model" => Some("a rule reads model.score".to_owned()),
+            "lists" | "thresholds" => Some(format!("a rule names one of them: {name}.…")),
             _ if field_named(name).is_some() => Some(format!("did you mean `event.{name}`?")),
             _ if self.feature(name).is_some() => Some(format!("did you mean `features.{name}`?")),
             _ => nearest(name, ["event", "features", "true", "false"]),
@@ -222,6 +239,7 @@ impl Lowering<'_> {
         match &of.kind {
             Kind::Name(root) if root == "event" => self.event_field(ast, field),
             Kind::Name(root) if root == "features" => self.feature_field(ast, field),
+            Kind::Name(root) if is_policy_root(root) => self.policy_field(ast, root, field),
             Kind::Name(root) => self.bare_name(of, root),
             Kind::Select(inner, parent)
                 if parent == "attributes" && inner.kind == Kind::Name("event".to_owned()) =>

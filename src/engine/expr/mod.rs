@@ -7,12 +7,14 @@ mod lower;
 mod number;
 mod parse;
 mod places;
+mod policy_names;
 mod scalar;
 
 use std::ops::Range;
 
-pub(crate) use crate::engine::expr::eval::{Cell, Slots, Stop};
-pub(crate) use crate::engine::expr::lower::{Features, Names, field_named};
+pub(crate) use crate::engine::expr::eval::{Cell, PolicySlots, Slots, Stop};
+pub(crate) use crate::engine::expr::lower::{Features, Names, PolicyNames, field_named};
+pub(crate) use crate::engine::expr::number::compare_int_float;
 pub(crate) use crate::engine::expr::parse::{Ast, Kind, Refused, parse};
 pub(crate) use crate::engine::expr::scalar::compile_scalar;
 
@@ -46,6 +48,10 @@ pub(crate) enum Slot {
     Attribute(Box<str>, ValueType),
     /// The value of the nth feature of the set.
     Feature(usize),
+    /// What the bundle's model says of the event.
+    Score,
+    /// Whether the event stands on the nth list of the policy.
+    List(usize),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +109,7 @@ pub(crate) enum ClockPart {
 }
 
 /// Types are settled when it is built: arithmetic has two Ints or two Floats below it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Node {
     Const(Const),
     Load(Slot, OperandNo),

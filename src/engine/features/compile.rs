@@ -167,6 +167,7 @@ impl Compiling<'_> {
         let names = Names {
             features: Features::Listed(&self.names),
             context: false,
+            policy: None,
         };
         let program = compile_scalar(self.text, node, "expr", text, names, value_type);
         let program = self.keep(program)?;
@@ -198,6 +199,7 @@ impl Compiling<'_> {
                 let names = Names {
                     features: Features::Refused,
                     context: false,
+                    policy: None,
                 };
                 let program =
                     compile_scalar(self.text, node, "filter", text, names, ValueType::Bool);

@@ -207,6 +207,11 @@ impl FeatureState {
 
     /// The features of an event; for `include_current` to count it, it has been applied.
     pub fn compute(&mut self, event: &EventRecord) -> FeatureVector {
+        self.compute_with(event, true)
+    }
+
+    /// The same; without the graph its features are missing, and so is what expressions make of them.
+    pub fn compute_with(&mut self, event: &EventRecord, has_graph: bool) -> FeatureVector {
         let set = Arc::clone(&self.set);
         let at = position(event);
         self.scratch.places.clear();
@@ -246,7 +251,7 @@ impl FeatureState {
                     }
                 },
                 How::Graph { entity, measure } => {
-                    let graph = self.graph.as_ref();
+                    let graph = self.graph.as_ref().filter(|_| has_graph);
                     graph.map_or(Value::Missing, |it| it.compute(event, *entity, measure))
                 }
                 How::Expr(program) => {
@@ -255,6 +260,7 @@ impl FeatureState {
                         arrival: None,
                         degraded: false,
                         features: &values,
+                        policy: None,
                     };
                     // Missing and undefined alike: a feature has no trace to tell them apart.
                     program.run(&slots).map_or(Value::Missing, Cell::to_value)
@@ -385,6 +391,7 @@ fn slots(event: &EventRecord) -> Slots<'_> {
         arrival: None,
         degraded: false,
         features: &[],
+        policy: None,
     }
 }
 

@@ -1,12 +1,15 @@
 //! From a policy's YAML to rules that cannot fail on types: every fault with its place.
 
+use std::collections::BTreeMap;
+
 use crate::contracts::feature_set::ValueType;
 use crate::contracts::policy as shape;
-use crate::engine::diagnostic::{Diagnostic, Fault, Severity, Source};
-use crate::engine::expr::{Features, Names, compile_scalar};
+use crate::domain::vocabulary::Outcome;
+use crate::engine::diagnostic::{Diagnostic, Fault, Place, Severity, Source};
+use crate::engine::expr::{Features, Names, PolicyNames, compile_scalar};
 use crate::engine::features::FeatureSet;
-use crate::engine::policy::{Policy, Rule, actions};
-use crate::engine::yaml::{self, Items, Node};
+use crate::engine::policy::{Policy, Rule, actions, analyse, threshold_name};
+use crate::engine::yaml::{self, Items, Node, Shape};
 
 /// With the bound of a score, far from where a sum leaves 64 bits.
 const RULES_MAX: usize = 10_000;
@@ -22,19 +25,23 @@ impl Policy {
         text: &str,
         features: &FeatureSet,
     ) -> Result<Policy, Vec<Diagnostic>> {
-        Policy::compile_against(file, text, Some(features))
+        let beside = Beside {
+            features: Some(features),
+            model: Some(false),
+            thresholds: Some(&BTreeMap::new()),
+        };
+        Policy::compile_against(file, text, &beside)
     }
 
-    /// Compiles the YAML text against the features that it may name; `file` names it in
-    /// diagnostics. Without a set (it is itself at fault) rules that name features are left out
-    /// unjudged: such a policy is for its diagnostics only.
+    /// Compiles the YAML text beside the other parts of its bundle; `file` names it in diagnostics.
+    /// What is not known is not blamed, and such a policy is for its diagnostics only.
     ///
     /// # Errors
     /// Everything found wrong, in order of the file.
     pub(crate) fn compile_against(
         file: &str,
         text: &str,
-        features: Option<&FeatureSet>,
+        beside: &Beside<'_>,
     ) -> Result<Policy, Vec<Diagnostic>> {
         let source = Source { file, text };
         let root = yaml::parse(text).map_err(|fault| source.errors(vec![fault]))?;
@@ -50,7 +57,11 @@ impl Policy {
             let message = format!("a policy has at most {RULES_MAX} rules");
             faults.push(Fault::new(root.place_of("rules"), message));
         }
-        let known: Option<Vec<_>> = features.map(|set| {
+        let lists = header.as_ref().map(|it| it.lists.as_slice());
+        let lists = lists.unwrap_or_default();
+        faults.extend(list_faults(&root, lists));
+        let list_names: Vec<String> = lists.iter().map(|it| it.name.clone()).collect();
+        let known: Option<Vec<_>> = beside.features.map(|set| {
             let features = set.features();
             features
                 .map(|(name, value_type)| (name.to_owned(), Some(value_type)))
@@ -61,9 +72,15 @@ impl Policy {
             names: Names {
                 features: known.as_deref().map_or(Features::Unknown, Features::Listed),
                 context: true,
+                policy: Some(PolicyNames {
+                    model: beside.model,
+                    thresholds: beside.thresholds,
+                    lists: &list_names,
+                }),
             },
             ids: Vec::new(),
             rules: Vec::new(),
+            places: Vec::new(),
             faults,
             warnings: Vec::new(),
         };
@@ -75,22 +92,93 @@ impl Policy {
             compiling.faults.extend(found);
         }
         match header {
-            Some(header) if compiling.faults.is_empty() => Ok(Policy {
-                name: header.policy,
-                policy_rev: header.policy_rev,
-                default: header.default,
-                rules: compiling.rules,
-                actions: header.actions,
-                warnings: compiling
-                    .warnings
-                    .into_iter()
-                    .map(|it| source.diagnostic(Severity::Warning, it))
-                    .collect(),
-            }),
+            Some(header) if compiling.faults.is_empty() => {
+                let mut warnings = compiling.warnings;
+                warnings.extend(analyse::warnings(&compiling.rules, &compiling.places));
+                warnings.sort_by_key(|it| (it.place.line, it.place.column));
+                Ok(Policy {
+                    name: header.policy,
+                    policy_rev: header.policy_rev,
+                    default: header.default,
+                    lists: header.lists,
+                    thresholds: beside.acting(),
+                    rules: compiling.rules,
+                    actions: header.actions,
+                    warnings: warnings
+                        .into_iter()
+                        .map(|it| source.diagnostic(Severity::Warning, it))
+                        .collect(),
+                })
+            }
             _ => Err(source.errors(compiling.faults)),
         }
     }
 }
+
+/// The other parts of a policy's bundle, as far as they are known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside<'b> {
+    /// Those it may name.
+    pub(crate) features: Option<&'b FeatureSet>,
+    /// Whether there is a model.
+    pub(crate) model: Option<bool>,
+    pub(crate) thresholds: Option<&'b BTreeMap<String, f64>>,
+}
+
+impl Beside<'_> {
+    /// The thresholds that act by themselves, the strictest first.
+    fn acting(&self) -> Vec<(Outcome, f64)> {
+        let outcomes = [Outcome::Decline, Outcome::Review, Outcome::StepUp];
+        let of = |outcome: Outcome| {
+            let value = self.thresholds?.get(&threshold_name(outcome))?;
+            Some((outcome, *value))
+        };
+        match self.model {
+            Some(true) => outcomes.into_iter().filter_map(of).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+const LISTS_MAX: usize = 100;
+
+fn list_faults(root: &Node, lists: &[shape::List]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let nodes = match root.get("lists").map(|it| &it.value) {
+        Some(Shape::List(nodes)) => nodes.as_slice(),
+        _ => &[],
+    };
+    if lists.len() > LISTS_MAX {
+        let message = format!("a policy has at most {LISTS_MAX} lists");
+        faults.push(Fault::new(root.place_of("lists"), message));
+    }
+    for (at, (list, node)) in lists.iter().zip(nodes).enumerate() {
+        if !is_list_name(&list.name) {
+            let message =
+                "a list's name is lowercase letters, digits and `_`, led by a letter, at most 64";
+            faults.push(Fault::new(node.place_of("name"), message));
+        }
+        if lists[..at].iter().any(|it| it.name == list.name) {
+            let message = format!("a list `{}` stands above already", list.name);
+            faults.push(Fault::new(node.place_of("name"), message));
+        }
+        if !is_reason_code(&list.reason_code) {
+            faults.push(Fault::new(node.place_of("reason_code"), REASON_CODE));
+        }
+    }
+    faults
+}
+
+/// Whether a list may be called so.
+pub(crate) fn is_list_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|it: char| it.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
+}
+
+const REASON_CODE: &str = "a reason code is capitals, digits and `_`, led by a capital";
 
 fn header_faults(root: &Node, header: &shape::Policy) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -111,6 +199,8 @@ struct Compiling<'c> {
     names: Names<'c>,
     ids: Vec<String>,
     rules: Vec<Rule>,
+    /// Of each rule's `when`.
+    places: Vec<Place>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -134,8 +224,7 @@ impl Compiling<'_> {
             self.fault(node, "id", message);
         }
         if !is_reason_code(&rule.reason_code) {
-            let message = "a reason code is capitals, digits and `_`, led by a capital";
-            self.fault(node, "reason_code", message);
+            self.fault(node, "reason_code", REASON_CODE);
         }
         if rule.score.abs() > SCORE_MAX {
             let message = format!("a score is at most {SCORE_MAX} either way");
@@ -157,6 +246,7 @@ impl Compiling<'_> {
             self.warnings
                 .push(Fault::new(node.place_of("when"), message));
         }
+        self.places.push(node.place_of("when"));
         self.rules.push(Rule {
             id: rule.id.clone(),
             when,

@@ -60,6 +60,10 @@ pub(crate) fn read_list<H: DeserializeOwned, I: DeserializeOwned>(
 pub(crate) struct Error(Fault);
 
 impl Error {
+    pub(crate) fn into_fault(self) -> Fault {
+        self.0
+    }
+
     fn at(mut self, place: Place) -> Error {
         if self.0.place.line == 0 {
             self.0.place = place;

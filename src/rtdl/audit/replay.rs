@@ -77,14 +77,14 @@ pub async fn replay(
     for (stored, (body, evidence)) in decisions.iter().zip(&opened) {
         let bundle = bundles.get(&body.bundle_digest, &body.bundle_slot).await?;
         let event = past.up_to(bundle, body, evidence).await?;
-        let computed = past.features(bundle).compute(&event);
         let capabilities = evidence.switched_on();
-        let features = posture::masked(computed, &bundle.feature_set, &capabilities);
+        let features = posture::features(past.features(bundle), &event, &capabilities);
         let frame = frame(evidence, &context)?;
         let given = Given {
             event: &event,
             frame: &frame,
             features: &features,
+            lists: &evidence.lists,
             posture: evidence.posture,
             capabilities: &capabilities,
         };

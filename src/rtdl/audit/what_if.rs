@@ -11,6 +11,7 @@ use crate::contracts::decision::{DecisionBody, RuleResult};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::vocabulary::Outcome;
+use crate::engine::posture;
 use crate::engine::{CompiledBundle, Given, decide};
 use crate::rtdl::audit::Error;
 use crate::rtdl::audit::replay::{Past, fetch_context, frame};
@@ -75,14 +76,14 @@ pub async fn what_if(
         let context = fetch_context(&reader, first.run, &opened).await?;
         for (body, evidence) in &opened {
             let event = past.up_to(bundle, body, evidence).await?;
-            let computed = past.features(bundle).compute(&event);
             let capabilities = evidence.switched_on();
-            let features = posture::masked(computed, &bundle.feature_set, &capabilities);
+            let features = posture::features(past.features(bundle), &event, &capabilities);
             let frame = frame(evidence, &context)?;
             let given = Given {
                 event: &event,
                 frame: &frame,
                 features: &features,
+                lists: &evidence.lists,
                 posture: evidence.posture,
                 capabilities: &capabilities,
             };

@@ -83,13 +83,13 @@ impl Deciding<'_> {
             applied.map_err(|cause| refused(cause.to_string()))?
         );
         let capabilities = &self.judged.capabilities;
-        let computed = state.features.compute(&pending.event);
         // What the posture switches off is left out here, so that deciding stays one function.
-        let features = posture::masked(computed, &self.bundle.feature_set, capabilities);
+        let features = posture::features(&mut state.features, &pending.event, capabilities);
         let given = Given {
             event: &pending.event,
             frame: &found.frame,
             features: &features,
+            lists: &found.lists,
             posture: self.judged.standing.posture,
             capabilities,
         };
@@ -146,6 +146,7 @@ impl Deciding<'_> {
             posture_reason: self.judged.standing.reason.to_string(),
             capabilities: words(&self.judged.capabilities),
             posture_signals: Some(self.judged.signals.clone()),
+            lists: found.lists.clone(),
             admitted_at: pending.admitted_at,
             decided_at: now,
             engine_rev: ENGINE_REV,

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::contracts::decision::{InputPart, InputRef};
+use crate::contracts::decision::{InputPart, InputRef, ListHit};
 use crate::contracts::payload::{ArrivalEntities, ArrivalEvent, FlowAnchor};
 use crate::domain::digest::Digest;
 use crate::domain::keys::FlowKey;
 use crate::domain::offset::{OriginOffset, ShardId};
+use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
 use crate::engine::frame::{FramePart, JoinFrame};
 use crate::substrate::db::{self, Client, Row};
@@ -20,6 +21,8 @@ const READ_FRAMES: &str = include_str!("sql/read_frames.sql");
 pub(super) struct Found {
     pub(super) frame: JoinFrame,
     pub(super) refs: BTreeMap<InputPart, InputRef>,
+    /// The list entries that the event's entities stand on, read when it is decided.
+    pub(super) lists: Vec<ListHit>,
 }
 
 impl Found {
@@ -31,8 +34,27 @@ impl Found {
     }
 }
 
+/// Looks the incomplete frames up; complete ones stay as they are.
+pub(super) async fn look_up(
+    client: &Client,
+    pending: &[(FlowKey, Time)],
+    found: &mut [Found],
+) -> Result<(), db::Error> {
+    let open: Vec<usize> = (0..pending.len())
+        .filter(|at| !found[*at].is_complete())
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<FlowKey> = open.iter().map(|at| pending[*at].0.clone()).collect();
+    for (at, frame) in open.into_iter().zip(read(client, &keys).await?) {
+        found[at] = frame;
+    }
+    Ok(())
+}
+
 /// The frames of `flows`, in their order; what is not there (yet) is absent from its frame.
-pub(super) async fn read(client: &Client, flows: &[FlowKey]) -> Result<Vec<Found>, db::Error> {
+async fn read(client: &Client, flows: &[FlowKey]) -> Result<Vec<Found>, db::Error> {
     let flow_keys: Vec<Digest> = flows.iter().map(FlowKey::digest).collect();
     let statement = client.prepare_cached(READ_BINDINGS).await?;
     let rows = client.query(&statement, &[&flow_keys]).await?;

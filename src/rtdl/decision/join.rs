@@ -75,7 +75,7 @@ impl Worker {
             // Before the frames: what the watermark covers is then in the frames, if it exists.
             let watermark = self.context_watermark(&client).await?;
             self.forces = force::read(&client, Some(*self.run())).await?;
-            look_up(&client, &pending, &mut found).await?;
+            frames::look_up(&client, &pending, &mut found).await?;
             drop(client);
             let judged = |at: usize| watermark.is_some_and(|mark| mark >= pending[at].1);
             let ready = (0..pending.len()).take_while(|at| found[*at].is_complete() || judged(*at));
@@ -104,23 +104,4 @@ impl Worker {
             look_again = (look_again * 2).min(LOOK_AGAIN_MAX);
         }
     }
-}
-
-/// Looks the incomplete frames up; complete ones stay as they are.
-async fn look_up(
-    client: &Client,
-    pending: &[(FlowKey, Time)],
-    found: &mut [Found],
-) -> Result<(), Error> {
-    let open: Vec<usize> = (0..pending.len())
-        .filter(|at| !found[*at].is_complete())
-        .collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<FlowKey> = open.iter().map(|at| pending[*at].0.clone()).collect();
-    for (at, frame) in open.into_iter().zip(frames::read(client, &keys).await?) {
-        found[at] = frame;
-    }
-    Ok(())
 }

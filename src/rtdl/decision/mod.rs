@@ -17,6 +17,7 @@ mod frames;
 pub mod http;
 mod join;
 pub mod ladder;
+mod lists;
 mod looks;
 mod posture;
 mod restore;

@@ -29,6 +29,7 @@ use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::force::Force;
 use crate::rtdl::decision::frames::Found;
+use crate::rtdl::decision::lists;
 use crate::rtdl::decision::posture::{Asked, Judged, RunPosture, StoreErrors};
 use crate::rtdl::decision::restore::Restore;
 use crate::rtdl::decision::snapshot;
@@ -295,6 +296,7 @@ impl Worker {
     ) -> Result<(), Error> {
         let now = self.ground.clock.now();
         let judged = self.judge(items, &frames, now);
+        self.look_at_lists(items, &mut frames, now).await?;
         let mut position = self.position.clone();
         let (mut decided, mut refused, mut counts) = (Vec::new(), Vec::new(), Counts::default());
         while let Some((number, item)) = items.pop_front() {
@@ -374,6 +376,31 @@ impl Worker {
     /// The fact of a posture that the next decision is the first under.
     fn change(&self, judged: &Judged) -> Option<Fact> {
         judged.change(&self.ground, self.run(), self.position.seq + 1)
+    }
+
+    /// Adds what the lists say of the events that have frames, as it is in force now.
+    async fn look_at_lists(
+        &self,
+        items: &Items,
+        frames: &mut VecDeque<Found>,
+        now: Time,
+    ) -> Result<(), Error> {
+        let lists = self.bundle.policy.lists();
+        if lists.is_empty() {
+            return Ok(());
+        }
+        self.ground.enter(Corridor::MprResolve).await?;
+        let events = items.iter().filter_map(|(_, item)| match item {
+            Item::Pending(pending) => Some(&pending.event),
+            _ => None,
+        });
+        let events: Vec<&EventRecord> = events.take(frames.len()).collect();
+        let client = self.ground.db.get().await?;
+        let hits = lists::read(&client, lists, &events, now).await?;
+        for (found, hits) in frames.iter_mut().zip(hits) {
+            found.lists = hits;
+        }
+        Ok(())
     }
 
     fn decide(

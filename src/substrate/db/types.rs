@@ -7,8 +7,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 
 use crate::domain::digest::Digest;
 use crate::domain::ids::{
-    ActionIntentId, CaseId, CaseTriggerId, DecisionId, FactId, ManifestFingerprint, PlatformRunId,
-    ScenarioRunId,
+    ActionIntentId, CaseId, CaseTriggerId, DecisionId, FactId, ListEntryId, ManifestFingerprint,
+    PlatformRunId, ScenarioRunId,
 };
 use crate::domain::time::{MICROS_PER_DAY, Time};
 
@@ -128,6 +128,7 @@ digest_columns!(
     CaseTriggerId,
     DecisionId,
     FactId,
+    ListEntryId,
     ManifestFingerprint,
     PlatformRunId,
     ScenarioRunId

@@ -95,6 +95,7 @@ impl Compiling<'_> {
         let names = Names {
             features: Features::Refused,
             context: false,
+            policy: None,
         };
         let tried = compile_scalar(self.text, node, "value", text, names, ValueType::Int);
         match tried {

@@ -1,0 +1,3 @@
+//! The learning plane: what decides is kept and changed here.
+
+pub mod mpr;
