@@ -92,7 +92,7 @@ async fn hold(ground: Ground, steps: i64, mut draws: Draws) -> u64 {
             pause(&mut draws).await;
             let to = next.to_string();
             match commit::commit(&ground, &lease, &Step(next), &to, None).await {
-                Ok(()) => lease.moved(to),
+                Ok(_) => lease.moved(to),
                 Err(_) => {
                     n_lost += 1;
                     break;
