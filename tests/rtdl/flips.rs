@@ -71,6 +71,7 @@ fn asked(name: &str, or: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "the table is what a storm is run for")]
 async fn flips() {
     let size = asked("FRAUDPLAT_STORM_SIZE", 2_000);
     let seed = asked("FRAUDPLAT_STORM_SEED", 1);
