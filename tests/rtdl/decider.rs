@@ -130,10 +130,6 @@ impl Run {
         run
     }
 
-    pub(crate) fn id(&self) -> PlatformRunId {
-        self.pins.platform_run_id
-    }
-
     /// Puts a bundle where a replay finds it.
     pub(crate) async fn store(&self, bundle: &Bundle) {
         let key = format!("mpr/bundles/{}.json", bundle.digest());

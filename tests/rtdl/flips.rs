@@ -204,6 +204,8 @@ fn snapshots(run: &Run, draws: &mut Draws, n: u64) -> Tally {
         name: String::new(),
         feature_set: FEATURES.to_owned(),
         policy: String::new(),
+        model: None,
+        manifest: None,
     };
     let mut tally = Tally::default();
     for _ in 0..n {
