@@ -23,6 +23,8 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod bundle_tests;
 #[cfg(test)]
+mod decide_tests;
+#[cfg(test)]
 mod tests;
 
 pub use bundle::CompiledBundle;

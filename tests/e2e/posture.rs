@@ -1,15 +1,16 @@
 //! An operator's word on the posture, over HTTP and from the command line: decisions follow it, name it, and are
 //! recomputed byte for byte.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::events::{Answer, JSON, Port, till};
-use crate::home::Home;
+use crate::home::{DONE, Home};
 
 #[test]
 fn what_is_forced_is_decided_until_it_is_released() {
     let home = Home::new();
-    let (_all, port) = home.serve();
+    let (all, port) = home.serve();
     let till = till(&home, "till");
     let decided = |event_id: &str, seq: i64| {
         let path = "/v1/events?wait=decision&timeout_ms=30000";
@@ -57,6 +58,7 @@ fn what_is_forced_is_decided_until_it_is_released() {
     check_refusals(&home, &port);
 
     home.run(&["run", "cancel", &till.run]).expect(0);
+    all.stop(Signal::TERM).expect(DONE);
     let replayed = home.json(&[
         "replay", "range", "--run", &till.run, "--from", "1", "--to", "3",
     ]);

@@ -14,8 +14,8 @@ use crate::home::{DONE, Home, LONG, until};
 use crate::tools::tool;
 
 /// Where the document says less than holds: a body is answered 200 and each of its events by a verdict, also
-/// one that does not fit; and `timeout_ms` without `wait` is refused. The graph's `as_of` and `after` are times and
-/// entities, which no pattern tells whole.
+/// one that does not fit; and `timeout_ms` without `wait` is refused. Times, entities and places of pages in queries
+/// are read further than a pattern tells; a force must end in the time to come.
 const SETTINGS: &str = r#"
 request-timeout = 10
 continue-on-failure = true
@@ -24,7 +24,10 @@ include-path = "/v1/events"
 checks.negative_data_rejection.expected-statuses = ["200", "202", "400", "401", "413", "415"]
 checks.positive_data_acceptance.expected-statuses = ["200", "202", "400", "413", "415"]
 [[operations]]
-include-path-regex = "^/v1/graph/"
+include-path-regex = "^/v1/(graph/|decisions$|actions$)"
+checks.positive_data_acceptance.expected-statuses = ["200", "400", "404"]
+[[operations]]
+include-path = "/v1/posture/force"
 checks.positive_data_acceptance.expected-statuses = ["200", "400", "404"]
 "#;
 
@@ -95,6 +98,12 @@ fn ids(home: &Home, port: &Port, till: &Till) -> String {
 "path.decision_id" = "{decision}"
 "path.quarantine_id" = "{refused}"
 [[operations]]
+include-path = "/v1/actions"
+parameters = {{ "query.run" = "{run}", "query.after" = "1738324800502117.act_{nobody}" }}
+[[operations]]
+include-path = "/v1/decisions"
+parameters = {{ "query.run" = "{run}", "query.after" = "1" }}
+[[operations]]
 include-path = "/v1/receipts/{{run}}"
 parameters = {{ "query.after" = "{receipts}" }}
 [[operations]]
@@ -102,5 +111,6 @@ include-path = "/v1/quarantine/{{run}}"
 parameters = {{ "query.after" = "{at}" }}
 "#,
         run = till.run,
+        nobody = "0".repeat(64),
     )
 }

@@ -158,7 +158,11 @@ fn tree(block: &Block<'_>) -> Result<Tree, ImportError> {
     let read = Read {
         line,
         feature: block.list("split_feature", inner)?,
-        threshold: block.list("threshold", inner)?,
+        threshold: block
+            .list("threshold", inner)?
+            .into_iter()
+            .map(finite)
+            .collect(),
         decision: block.list("decision_type", inner)?,
         left: block.list("left_child", inner)?,
         right: block.list("right_child", inner)?,
@@ -169,6 +173,16 @@ fn tree(block: &Block<'_>) -> Result<Tree, ImportError> {
         },
     };
     read.flatten()
+}
+
+/// A split on what is missing alone has all numbers on its left: LightGBM writes `inf`, and the largest number
+/// says the same of every finite value.
+fn finite(threshold: f64) -> f64 {
+    if threshold == f64::INFINITY {
+        f64::MAX
+    } else {
+        threshold
+    }
 }
 
 struct Read {

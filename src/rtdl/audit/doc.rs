@@ -30,7 +30,7 @@ pub(super) fn list() -> Doc {
             "All that is said must hold. A page looks through a bounded part of the log, so one that is not full, or \
              empty, may have a `next`. Decisions of days that have left are found in their segments, at most 16 a page.",
         )
-        .text("run", "The run; it must be said", RUN)
+        .needs("run", "The run", "^run_[0-9a-f]{64}$", RUN)
         .text("event_id", "The decision on this event", "till:1")
         .text("entity", "Only where the event names this entity: its kind, a colon, its id", "customer_id:c1")
         .word("outcome", "Only this outcome", &outcomes)

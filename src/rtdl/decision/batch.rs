@@ -111,7 +111,7 @@ impl Deciding<'_> {
             event_id: pending.event.event_id.to_string(),
             ts_utc: pending.event.ts,
             outcome: body.outcome,
-            keys: keys_of(&pending.event, &body),
+            keys: keys_of(|it| pending.event.entity(it), &body),
             degraded: body.degraded,
             body: body_bytes,
             evidence,

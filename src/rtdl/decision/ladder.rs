@@ -202,8 +202,8 @@ impl Limits {
 
 /// Lateness that is not the group's own. What it waited for was nowhere until the wait ended, so all that
 /// was admitted before has waited with it; and what is admitted while the rest is worked off waits behind
-/// that. So the lateness at the end of a wait is excused, and less of it as time passes: the group has twice
-/// the time that it waited to catch up.
+/// that. So the lateness at the end of a wait is excused: no more of it than is still there as the group
+/// catches up, and a tenth of a second less with every second, so that one who never does is told.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Excuse {
     lateness_ms: u64,
@@ -232,13 +232,21 @@ impl Excuse {
     #[must_use]
     pub fn left_ms(&self, now: Time) -> u64 {
         self.lateness_ms
-            .saturating_sub(self.since.ms_until(now) / 2)
+            .saturating_sub(self.since.ms_until(now) / 10)
     }
 
-    /// How late an event of this admission is by the group's own fault.
+    /// How late an event of this admission is by the group's own fault. What has been caught up is excused no
+    /// longer.
     #[must_use]
-    pub fn own_lag_ms(&self, now: Time, admitted_at: Time) -> u64 {
-        admitted_at.ms_until(now).saturating_sub(self.left_ms(now))
+    pub fn own_lag_ms(&mut self, now: Time, admitted_at: Time) -> u64 {
+        let (lateness_ms, left_ms) = (admitted_at.ms_until(now), self.left_ms(now));
+        if lateness_ms < left_ms {
+            *self = Excuse {
+                lateness_ms,
+                since: now,
+            };
+        }
+        lateness_ms.saturating_sub(left_ms)
     }
 }
 
@@ -401,26 +409,28 @@ mod tests {
         assert_eq!(excuse.own_lag_ms(at(10), at(0)), 10_000);
         // Admitted at 0, its context is there an hour later.
         excuse.waited(at(hour), at(0));
-        for (now, admitted) in [
-            (hour, 0),
-            (hour + 60, 60),
-            (hour + 120, hour),
-            (hour + 180, hour + 60),
-        ] {
-            assert_eq!(
-                excuse.own_lag_ms(at(now), at(admitted)),
-                0,
-                "{now} {admitted}"
-            );
+        // A fifth faster than they come: five hours until all is caught up.
+        for minute in 0..=300 {
+            let now = hour + 60 * minute;
+            let admitted = 72 * minute;
+            let own = excuse.own_lag_ms(at(now), at(admitted));
+            assert_eq!(own, 0, "after {minute} minutes");
         }
-        // Twice the hour later nothing is excused.
-        assert_eq!(excuse.own_lag_ms(at(3 * hour), at(3 * hour - 20)), 20_000);
+        // From then on nothing is excused.
+        let now = 7 * hour;
+        assert_eq!(excuse.own_lag_ms(at(now), at(now - 20)), 20_000);
+        // Who does not catch up at all is late by its own fault after a while.
+        let mut slow = Excuse::default();
+        slow.waited(at(hour), at(0));
+        assert_eq!(slow.own_lag_ms(at(hour + 600), at(600)), 60_000);
         // A short wait excuses no more than itself.
         let mut short = Excuse::default();
         short.waited(at(100), at(99));
         assert_eq!(short.own_lag_ms(at(110), at(90)), 20_000);
         // A later short wait takes nothing back.
-        excuse.waited(at(hour + 1), at(hour));
-        assert_eq!(excuse.own_lag_ms(at(hour + 1), at(2)), 0);
+        let mut long = Excuse::default();
+        long.waited(at(hour), at(0));
+        long.waited(at(hour + 1), at(hour));
+        assert_eq!(long.own_lag_ms(at(hour + 1), at(2)), 0);
     }
 }

@@ -22,7 +22,8 @@ pub(super) async fn read(
     let (mut names, mut entities, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for event in events {
         for (at, list) in lists.iter().enumerate() {
-            let Some(value) = event.entity(list.entity) else {
+            // No entry holds a NUL: no text column does, though a payment may.
+            let Some(value) = event.entity(list.entity).filter(|it| !it.contains('\0')) else {
                 continue;
             };
             asked.entry((at, value)).or_insert_with(|| {

@@ -135,12 +135,12 @@ impl RunPosture {
         let now = asked.now;
         let (recent, missing) = self.ladder.look_back(asked.lacks.iter().copied());
         let forced = force::decides(asked.forces, now);
-        let own_lag_ms = || self.excuse.own_lag_ms(now, asked.oldest_admitted_at);
+        let own_lag_ms = self.excuse.own_lag_ms(now, asked.oldest_admitted_at);
         let signals = PostureSignals {
             recent,
             missing,
             store_errors: asked.store_errors.count(now),
-            own_lag_ms: self.is_live.then(own_lag_ms),
+            own_lag_ms: self.is_live.then_some(own_lag_ms),
             excused_ms: self.excuse.left_ms(now),
             bundle: asked.bundle,
             forced: forced.map(|(force, _)| force.named()),

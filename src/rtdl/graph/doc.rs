@@ -18,7 +18,12 @@ pub(super) fn neighbours() -> Doc {
     let doc = Doc::new("graph", "What an entity is linked with")
         .about("A link is dated by the earliest event that named both. An entity that nobody met has no neighbours.");
     asked(doc)
-        .text("entity", "The entity: kind, colon, id", CUSTOMER)
+        .needs(
+            "entity",
+            "The entity: kind, colon, id",
+            &entity_form(),
+            CUSTOMER,
+        )
         .word("kind", "Only neighbours of this kind", &kinds())
         .text("after", "What the page before gave as `next`", CARD)
         .number(
@@ -41,7 +46,7 @@ pub(super) fn shared() -> Doc {
     let doc = Doc::new("graph", "Entities that several customers use")
         .about("Of each the first 100 customers are named; all are counted.");
     asked(doc)
-        .word("kind", "What is shared", &kinds()[1..])
+        .needs_word("kind", "What is shared", &kinds()[1..])
         .number("min", "Customers at least", 1..=i64::MAX as u64, 2)
         .text("after", "What the page before gave as `next`", "tok_40")
         .number(
@@ -67,7 +72,7 @@ pub(super) fn component() -> Doc {
         "Nothing is reached through a hub, an entity with more than 300 links; hubs are named.",
     );
     asked(doc)
-        .text("entity", "Where to begin: kind, colon, id", CUSTOMER)
+        .needs("entity", "Where to begin: kind, colon, id", &entity_form(), CUSTOMER)
         .number("limit", "Members at most", 1..=COMPONENT_MAX as u64, COMPONENT as u64)
         .answers::<Component>(
             200,
@@ -87,8 +92,8 @@ pub(super) fn path() -> Doc {
     let doc = Doc::new("graph", "A shortest way between two entities")
         .about("It goes through no hub; it may end at one. At most 10,000 entities are looked at.");
     asked(doc)
-        .text("from", "One end: kind, colon, id", CUSTOMER)
-        .text("to", "The other end", "customer_id:c9")
+        .needs("from", "One end: kind, colon, id", &entity_form(), CUSTOMER)
+        .needs("to", "The other end", &entity_form(), "customer_id:c9")
         .answers::<Path>(
             200,
             "The steps of the way; none where there is no way",
@@ -129,6 +134,11 @@ fn asked(doc: Doc) -> Doc {
 
 fn kinds() -> Vec<&'static str> {
     EntityKind::ALL.iter().map(|it| it.as_str()).collect()
+}
+
+/// An entity as queries name it.
+fn entity_form() -> String {
+    format!("^({}):.+$", kinds().join("|"))
 }
 
 fn state() -> Value {

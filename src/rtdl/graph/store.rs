@@ -1,5 +1,6 @@
 //! The statements of the projection.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::contracts::graph::{EntityKind, EntityRef};
@@ -41,9 +42,9 @@ pub(super) async fn upsert(tx: &Transaction<'_>, links: &Links) -> Result<(), Er
     let keys = || links.0.keys();
     let runs: Vec<PlatformRunId> = keys().map(|it| it.0).collect();
     let lead_kinds: Vec<i16> = keys().map(|it| number(it.1.kind)).collect();
-    let leads: Vec<&str> = keys().map(|it| it.1.id.as_str()).collect();
+    let leads: Vec<Cow<'_, str>> = keys().map(|it| stored(&it.1.id)).collect();
     let other_kinds: Vec<i16> = keys().map(|it| number(it.2.kind)).collect();
-    let others: Vec<&str> = keys().map(|it| it.2.id.as_str()).collect();
+    let others: Vec<Cow<'_, str>> = keys().map(|it| stored(&it.2.id)).collect();
     let first: Vec<Time> = links.0.values().map(|it| it.first).collect();
     let last: Vec<Day> = links.0.values().map(|it| it.last).collect();
     let statement = tx.prepare_cached(UPSERT).await?;
@@ -94,7 +95,8 @@ pub(super) async fn neighbours(
     (kind, limit): (Option<EntityKind>, i64),
 ) -> Result<Vec<Found>, Error> {
     let statement = tx.prepare_cached(NEIGHBOURS).await?;
-    let (after_kind, after_id) = after.map_or((-1, ""), |it| (number(it.kind), it.id.as_str()));
+    let (after_kind, after_id) =
+        after.map_or((-1, "".into()), |it| (number(it.kind), stored(&it.id)));
     let kind = kind.map(number);
     let rows = tx
         .query(
@@ -102,7 +104,7 @@ pub(super) async fn neighbours(
             &[
                 run,
                 &number(of.kind),
-                &of.id,
+                &stored(&of.id),
                 &as_of,
                 &after_kind,
                 &after_id,
@@ -133,7 +135,7 @@ pub(super) async fn frontier(
     for nodes in nodes.chunks(FRONTIER_MAX) {
         let places: Vec<i32> = (0_i32..).take(nodes.len()).collect();
         let kinds: Vec<i16> = nodes.iter().map(|it| number(it.kind)).collect();
-        let ids: Vec<&str> = nodes.iter().map(|it| it.id.as_str()).collect();
+        let ids: Vec<Cow<'_, str>> = nodes.iter().map(|it| stored(&it.id)).collect();
         let found = tx
             .query(&statement, &[run, &places, &kinds, &ids, &as_of, &limit])
             .await?;
@@ -160,12 +162,22 @@ pub(super) async fn shared(
     let rows = tx
         .query(
             &statement,
-            &[run, &kind, &as_of, &after, &least, &limit, &CUSTOMERS_MAX],
+            &[
+                run,
+                &kind,
+                &as_of,
+                &stored(after),
+                &least,
+                &limit,
+                &CUSTOMERS_MAX,
+            ],
         )
         .await?;
     let read = |row: &Row| {
         let (ids, since): (Vec<String>, Vec<Time>) = (row.get(2), row.get(3));
-        (row.get(0), row.get(1), ids.into_iter().zip(since).collect())
+        let customers = ids.into_iter().map(read_back).zip(since);
+        let id = read_back(row.get(0));
+        (id, row.get(1), customers.collect())
     };
     Ok(rows.iter().map(read).collect())
 }
@@ -173,5 +185,45 @@ pub(super) async fn shared(
 fn entity(number: i16, id: String) -> Result<EntityRef, Error> {
     let kind = kind(number);
     let kind = kind.ok_or_else(|| Error::form("entity kind", &number))?;
+    let id = read_back(id);
     Ok(EntityRef { kind, id })
+}
+
+/// An id as a text column takes it: a payment may name an entity with a NUL in it, which none does.
+fn stored(id: &str) -> Cow<'_, str> {
+    match id.contains(['\0', '\\']) {
+        true => id.replace('\\', r"\\").replace('\0', r"\0").into(),
+        false => id.into(),
+    }
+}
+
+/// The id that was [`stored`].
+fn read_back(id: String) -> String {
+    if !id.contains('\\') {
+        return id;
+    }
+    let mut read = String::with_capacity(id.len());
+    let mut rest = id.chars();
+    while let Some(it) = rest.next() {
+        read.push(match it {
+            '\\' if rest.next() == Some('0') => '\0',
+            it => it,
+        });
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_stored_and_read_back() {
+        for id in ["c1", "", "\0", "a\0b", r"\", r"\0", r"a\\0", "\\\0\\", "ä"] {
+            let kept = stored(id);
+            assert!(!kept.contains('\0'));
+            assert_eq!(read_back(kept.into_owned()), id);
+        }
+        assert_ne!(stored("\0"), stored(r"\0"));
+    }
 }

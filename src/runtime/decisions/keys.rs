@@ -7,7 +7,6 @@ use crate::contracts::decision::{DecisionBody, RuleResult};
 use crate::contracts::feature_set::Entity;
 use crate::domain::digest::Tagged;
 use crate::domain::vocabulary::Outcome;
-use crate::engine::event::EventRecord;
 
 /// With twelve bits a key and four of them set, one batch in 150 is opened in vain.
 const BITS_PER_KEY: usize = 12;
@@ -53,11 +52,11 @@ pub fn degraded_key(is_degraded: bool) -> i64 {
     key("degraded", if is_degraded { "true" } else { "false" })
 }
 
-/// The keys that stand beside a decision: sorted, each once.
+/// The keys that stand beside a decision, of what its event says of each entity: sorted, each once.
 #[must_use]
-pub fn keys_of(event: &EventRecord, body: &DecisionBody) -> Vec<i64> {
+pub fn keys_of<'e>(entity_of: impl Fn(Entity) -> Option<&'e str>, body: &DecisionBody) -> Vec<i64> {
     let entities = ENTITIES.iter().filter_map(|(entity, name)| {
-        let value = event.entity(*entity)?;
+        let value = entity_of(*entity)?;
         Some(entity_key(name, value))
     });
     let fired = body.trace.iter();
