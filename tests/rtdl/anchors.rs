@@ -38,11 +38,7 @@ async fn rewrite(run: &Run, seq: i64) {
         };
         let body_hash = record_hash(&body);
         link = link.next(&body_hash, &stored.evidence_hash);
-        let client = run.world.db.owner.get().await.unwrap();
-        client
-            .batch_execute("SET session_replication_role = replica")
-            .await
-            .unwrap();
+        let client = run.unguarded().await;
         let sql = "UPDATE dla.decision SET body = $3, body_hash = $4, link = $5
                    WHERE platform_run_id = $1 AND seq = $2";
         let values: [&(dyn fraudplat::substrate::db::ToSql + Sync); 5] =
@@ -125,8 +121,8 @@ async fn a_log_that_lost_its_end_and_a_forged_anchor_are_named() {
         assert_eq!(refused.code().as_str(), "CHAIN_BROKEN", "{refused}");
     }
     std::fs::write(&file, anchor).unwrap();
-    let client = run.world.db.owner.get().await.unwrap();
-    let cut = "SET session_replication_role = replica; DELETE FROM dla.decision WHERE 28 < seq";
+    let client = run.unguarded().await;
+    let cut = "DELETE FROM dla.decision WHERE 28 < seq";
     client.batch_execute(cut).await.unwrap();
     let refused = verify(&run).await.unwrap_err();
     assert!(

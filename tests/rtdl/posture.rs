@@ -114,7 +114,8 @@ async fn an_hour_of_stopped_inlets_and_the_catch_up_degrade_nothing() {
         assert_eq!(body.inputs.len(), 4);
         let signals = evidence.posture_signals.unwrap();
         assert_eq!(signals.own_lag_ms, Some(0));
-        assert!(signals.excused_ms > 50 * MINUTE_MS, "{signals:?}");
+        // As late as they are; what has been caught up is excused no longer.
+        assert!(signals.excused_ms >= MINUTE_MS, "{signals:?}");
     }
     assert_eq!(scene.changes().await, [""; 0]);
     scene.replay().await;
