@@ -248,11 +248,8 @@ impl ArchiveReader {
         let (metadata, mut object) = self.footer(segment).await?;
         let groups = segment::groups_of(&metadata, wanted).map_err(parquet)?;
         for group in &groups {
-            let columns = metadata.row_group(*group).columns().iter();
-            let ranges = columns.map(|it| it.byte_range());
-            let (start, end) = ranges.fold((u64::MAX, 0), |(start, end), (at, size)| {
-                (start.min(at), end.max(at + size))
-            });
+            let (start, end) =
+                segment::range_of(metadata.row_group(*group), segment.bytes).map_err(parquet)?;
             object.add(start, self.range(segment, start, end).await?);
         }
         let mut rows = segment::decode(object, metadata, Some(groups)).map_err(parquet)?;

@@ -13,7 +13,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
@@ -198,6 +198,28 @@ fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, P
 
 fn external(cause: &dyn std::fmt::Display) -> ParquetError {
     ParquetError::General(cause.to_string())
+}
+
+/// Where a row group lies in an object of so many bytes. The footer is read before its bytes are proven, and the
+/// library panics on a place that none can have.
+pub(super) fn range_of(group: &RowGroupMetaData, bytes: u64) -> Result<(u64, u64), ParquetError> {
+    let (mut start, mut end) = (bytes, 0);
+    for column in group.columns() {
+        let at = column.dictionary_page_offset();
+        let at = u64::try_from(at.unwrap_or_else(|| column.data_page_offset()));
+        let size = u64::try_from(column.compressed_size());
+        let (Ok(at), Ok(size)) = (at, size) else {
+            return Err(external(
+                &"a column lies before the beginning of the object",
+            ));
+        };
+        start = start.min(at);
+        end = end.max(at.saturating_add(size));
+    }
+    match start < end && end <= bytes {
+        true => Ok((start, end)),
+        false => Err(external(&"a row group lies beyond the end of the object")),
+    }
 }
 
 /// The row groups that may hold any of `numbers`, ascending.
