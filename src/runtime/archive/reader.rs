@@ -252,7 +252,8 @@ impl ArchiveReader {
                 segment::range_of(metadata.row_group(*group), segment.bytes).map_err(parquet)?;
             object.add(start, self.range(segment, start, end).await?);
         }
-        let mut rows = segment::decode(object, metadata, Some(groups)).map_err(parquet)?;
+        let decode = || segment::decode(object, metadata, Some(groups));
+        let mut rows = segment::unproven(decode).map_err(parquet)?;
         rows.retain(|row| wanted.binary_search(&row.record.sequence_number).is_ok());
         if !rows.iter().all(|row| is_honest(shard, row)) {
             // Either the record came like that from the bus, or the segment was altered.
@@ -268,7 +269,7 @@ impl ArchiveReader {
             let start = segment.bytes - fetched;
             let tail = self.range(segment, start, segment.bytes).await?;
             let mut reader = ParquetMetaDataReader::new();
-            match reader.try_parse_sized(&tail, segment.bytes) {
+            match segment::unproven(|| reader.try_parse_sized(&tail, segment.bytes)) {
                 Ok(()) => {
                     let metadata = reader.finish().map_err(|source| parquet(segment, source))?;
                     object.add(start, tail);

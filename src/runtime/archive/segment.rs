@@ -10,7 +10,9 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
@@ -149,7 +151,10 @@ pub(super) fn decode<R: ChunkReader + 'static>(
     metadata: ParquetMetaData,
     groups: Option<Vec<usize>>,
 ) -> Result<Vec<Archived>, ParquetError> {
-    let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), Default::default())?;
+    // The schema that Arrow writes beside Parquet's own says nothing more, and its reader panics on one that was
+    // altered.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options)?;
     let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(object, metadata)
         .with_batch_size(ROW_GROUP_ROWS);
     if let Some(groups) = groups {
@@ -200,8 +205,16 @@ fn external(cause: &dyn std::fmt::Display) -> ParquetError {
     ParquetError::General(cause.to_string())
 }
 
-/// Where a row group lies in an object of so many bytes. The footer is read before its bytes are proven, and the
-/// library panics on a place that none can have.
+/// Reads bytes of a segment that nothing has proven yet: on some that were altered the libraries panic, and here that
+/// is a refusal like any other.
+pub(super) fn unproven<T>(
+    read: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, ParquetError> {
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    read.unwrap_or_else(|_| Err(external(&"its bytes are no segment's")))
+}
+
+/// Where a row group lies in an object of so many bytes.
 pub(super) fn range_of(group: &RowGroupMetaData, bytes: u64) -> Result<(u64, u64), ParquetError> {
     let (mut start, mut end) = (bytes, 0);
     for column in group.columns() {
