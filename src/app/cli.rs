@@ -84,9 +84,9 @@ pub(crate) enum Role {
     All,
     /// Ingestion Gate
     Ig,
-    /// Context Store, flow bindings, archive
+    /// Context Store, flow bindings, entity graph, archive
     RtdlInlet,
-    /// Features, join, decisions
+    /// Features, join, decisions, actions
     Decision,
 }
 

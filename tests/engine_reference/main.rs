@@ -12,6 +12,7 @@
 
 mod case;
 mod graph;
+mod graph_case;
 mod reference;
 mod run;
 

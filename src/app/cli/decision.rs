@@ -31,6 +31,8 @@ pub(crate) enum PostureCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct PostureForce {
+    /// NORMAL, DEGRADED_1 (without graph features and shadows), DEGRADED_2 (without the model too) or FAIL_CLOSED
+    /// (every payment is declined)
     #[arg(value_name = "POSTURE")]
     pub(crate) posture: Posture,
     /// On this run [default: all]

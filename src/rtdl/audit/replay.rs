@@ -76,19 +76,7 @@ pub async fn replay(
     let context = fetch_context(&reader, first.run, &opened).await?;
     for (stored, (body, evidence)) in decisions.iter().zip(&opened) {
         let bundle = bundles.get(&body.bundle_digest, &body.bundle_slot).await?;
-        let event = past.up_to(bundle, body, evidence).await?;
-        let capabilities = evidence.switched_on();
-        let features = posture::features(past.features(bundle), &event, &capabilities);
-        let frame = frame(evidence, &context)?;
-        let given = Given {
-            event: &event,
-            frame: &frame,
-            features: &features,
-            lists: &evidence.lists,
-            posture: evidence.posture,
-            capabilities: &capabilities,
-        };
-        let recomputed = decide(bundle, &given);
+        let (_, recomputed) = past.decide(bundle, (body, evidence), &context).await?;
         if canonical::to_bytes(&recomputed)? != stored.body {
             report
                 .mismatches
@@ -204,7 +192,29 @@ impl<'a> Past<'a> {
         })
     }
 
-    pub(super) fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
+    /// Decides again by a bundle, from what the evidence of a decision names and says: its event, and the body.
+    pub(super) async fn decide(
+        &mut self,
+        bundle: &CompiledBundle,
+        (body, evidence): (&DecisionBody, &DecisionEvidence),
+        context: &Context,
+    ) -> Result<(EventRecord, DecisionBody), Error> {
+        let event = self.up_to(bundle, body, evidence).await?;
+        let capabilities = evidence.switched_on();
+        let features = posture::features(self.features(bundle), &event, &capabilities);
+        let given = Given {
+            event: &event,
+            frame: &frame(evidence, context)?,
+            features: &features,
+            lists: &evidence.lists,
+            posture: evidence.posture,
+            capabilities: &capabilities,
+        };
+        let decided = decide(bundle, &given);
+        Ok((event, decided))
+    }
+
+    fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
         let fresh = || FeatureState::new(bundle.feature_set.clone());
         self.states
             .entry(bundle.feature_set_digest)
@@ -212,7 +222,7 @@ impl<'a> Past<'a> {
     }
 
     /// Applies every record up to the decision's basis and returns the decided event.
-    pub(super) async fn up_to(
+    async fn up_to(
         &mut self,
         bundle: &CompiledBundle,
         body: &DecisionBody,

@@ -11,10 +11,9 @@ use crate::contracts::decision::{DecisionBody, RuleResult};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::vocabulary::Outcome;
-use crate::engine::posture;
-use crate::engine::{CompiledBundle, Given, decide};
+use crate::engine::CompiledBundle;
 use crate::rtdl::audit::Error;
-use crate::rtdl::audit::replay::{Past, fetch_context, frame};
+use crate::rtdl::audit::replay::{Past, fetch_context};
 use crate::runtime::archive::ArchiveReader;
 use crate::runtime::decisions::StoredDecision;
 use crate::runtime::ground::Ground;
@@ -75,20 +74,9 @@ pub async fn what_if(
         let mut past = Past::open(&reader, first.run, &opened).await?;
         let context = fetch_context(&reader, first.run, &opened).await?;
         for (body, evidence) in &opened {
-            let event = past.up_to(bundle, body, evidence).await?;
-            let capabilities = evidence.switched_on();
-            let features = posture::features(past.features(bundle), &event, &capabilities);
-            let frame = frame(evidence, &context)?;
-            let given = Given {
-                event: &event,
-                frame: &frame,
-                features: &features,
-                lists: &evidence.lists,
-                posture: evidence.posture,
-                capabilities: &capabilities,
-            };
+            let (event, decided) = past.decide(bundle, (body, evidence), &context).await?;
             let amount = (event.currency.as_str(), event.amount_minor);
-            tally.add(body, &decide(bundle, &given), amount);
+            tally.add(body, &decided, amount);
             progress(tally.compared, decisions.len() as u64);
         }
     }
