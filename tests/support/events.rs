@@ -45,6 +45,8 @@ impl Port {
         Port::made(addr, key, client::builder().timeout(at_most))
     }
 
+    /// Each request has its own connection: between two of them the runtime stands still, and a kept
+    /// connection that the server let go meanwhile would fail the next.
     fn made(addr: &str, key: &str, client: reqwest::ClientBuilder) -> Port {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -52,7 +54,7 @@ impl Port {
         Port {
             url: format!("http://{addr}"),
             key: key.to_owned(),
-            http: client.build().unwrap(),
+            http: client.pool_max_idle_per_host(0).build().unwrap(),
             runtime: runtime.unwrap(),
         }
     }
