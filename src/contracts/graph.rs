@@ -178,6 +178,34 @@ pub struct Component {
     pub is_whole: bool,
 }
 
+/// A customer who is known for fraud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelledCustomer {
+    pub entity: EntityRef,
+    /// Links between it and the entity asked about, on a shortest way.
+    pub hops: u32,
+    /// Payments whose latest label, of those observed by `as_of`, says fraud.
+    pub payments_count: i64,
+    /// Since when that is known of the first of them.
+    pub observed_time: Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Labelled {
+    pub graph: GraphState,
+    pub entity: EntityRef,
+    /// How far was looked.
+    pub hops: u32,
+    /// By hops, then id.
+    pub labelled: Vec<LabelledCustomer>,
+    /// Entities that were looked at, the one asked about among them.
+    pub entities_count: i64,
+    /// Whether these are all within so many links: not cut at the limit.
+    pub is_whole: bool,
+}
+
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,9 +14,10 @@ pub const CONTEXT_GROUPS: [(&str, Stream); 3] = [
     (CONTEXT_FLOW_ANCHOR, Stream::FlowAnchor),
 ];
 
-/// The projection of the entity graph, over the streams whose records name entities.
-pub const GRAPH_GROUPS: [(&str, Stream); 2] = [
+/// The projection of the entity graph, over the streams whose records name entities or label them.
+pub const GRAPH_GROUPS: [(&str, Stream); 3] = [
     ("graph_arrival_entities", Stream::ArrivalEntities),
+    ("graph_labels", Stream::Labels),
     ("graph_traffic", Stream::Traffic),
 ];
 

@@ -54,6 +54,8 @@ impl Error {
 #[derive(Debug)]
 pub struct Batch {
     pub shard: ShardRef,
+    /// As the bus gave them: what a stream of other forms than events is read from.
+    pub raw: Vec<BusRecord>,
     pub records: Vec<Result<Guarded, Box<Refused>>>,
     pub read_at: Time,
 }
@@ -144,7 +146,7 @@ pub async fn run<H: Handler>(
             "{shard} gave again what {position} covers"
         );
         let to = last.sequence_number.to_string();
-        let batch = guarded(&shard, &read.records, read_at);
+        let batch = guarded(&shard, read.records, read_at);
         let watermark = admitted_max(&batch).map(|at| at.minus_ms(options.late_bound_ms));
         let prepared = handler.prepare(&batch).await?;
         let effects = Effects {
@@ -157,14 +159,12 @@ pub async fn run<H: Handler>(
     }
 }
 
-fn guarded(shard: &ShardRef, records: &[BusRecord], read_at: Time) -> Batch {
-    let records = records
-        .iter()
-        .map(|record| guard::guard(shard, record))
-        .collect();
+fn guarded(shard: &ShardRef, raw: Vec<BusRecord>, read_at: Time) -> Batch {
+    let records = raw.iter().map(|record| guard::guard(shard, record));
     Batch {
         shard: shard.clone(),
-        records,
+        records: records.collect(),
+        raw,
         read_at,
     }
 }

@@ -1,5 +1,5 @@
 //! The projection of the entity graph: order, repeats and late records do not show; every answer is
-//! the engine's own over the same records; rebuilt from the archive it is what it was.
+//! the engine's own over the same records and labels; rebuilt from the archive it is what it was.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,15 @@ use bytes::Bytes;
 use fraudplat::contracts::code::Code;
 use fraudplat::contracts::envelope::AdmittedEvent;
 use fraudplat::contracts::graph::{EntityKind, EntityRef};
-use fraudplat::contracts::payload::{ArrivalEntities, Traffic};
-use fraudplat::domain::keys::Pins;
+use fraudplat::contracts::label_assertion::LabelAssertion;
+use fraudplat::contracts::payload::ArrivalEntities;
+use fraudplat::domain::ids::LabelAssertionId;
+use fraudplat::domain::keys::{LabelSubject, Pins};
 use fraudplat::domain::time::Time;
-use fraudplat::domain::vocabulary::{EventClass, Stream};
-use fraudplat::engine::Graph;
+use fraudplat::domain::vocabulary::{EventClass, LabelType, Stream};
+use fraudplat::engine::event::LabelRecord;
 use fraudplat::engine::graph::{HUB_LINKS_MAX, Met, Node};
+use fraudplat::engine::{EventRecord, Graph};
 use fraudplat::rtdl::graph::{self, Asked, GraphProjection, Options};
 use fraudplat::runtime::archive::Flush;
 use fraudplat::runtime::ground::Ground;
@@ -29,16 +32,25 @@ const START: i64 = 1_735_689_600_000_000;
 
 /// Every row as text, in order.
 async fn links(world: &World) -> Vec<String> {
-    let sql = "SELECT encode(platform_run_id, 'hex'), lead_kind::text, lead_id, other_kind::text, other_id,
-                      extract(epoch FROM first_seen)::text, last_day::text
-               FROM rtdl.graph_link ORDER BY 1, 2, 3, 4, 5";
-    world.lines(sql).await
+    let mut lines = Vec::new();
+    for sql in [
+        "SELECT encode(platform_run_id, 'hex'), lead_kind::text, lead_id, other_kind::text, other_id,
+                extract(epoch FROM first_seen)::text, last_day::text
+         FROM rtdl.graph_link ORDER BY 1, 2, 3, 4, 5",
+        "SELECT encode(platform_run_id, 'hex'), event_id, customer_id FROM rtdl.graph_payment ORDER BY 1, 2",
+        "SELECT encode(platform_run_id, 'hex'), event_id, extract(epoch FROM observed_time)::text,
+                label_assertion_id, is_fraud::text
+         FROM rtdl.graph_label ORDER BY 1, 2, 3, 4",
+    ] {
+        lines.extend(world.lines(sql).await);
+    }
+    lines
 }
 
+const STREAMS: [Stream; 3] = [Stream::Traffic, Stream::ArrivalEntities, Stream::Labels];
+
 async fn project(world: &World) {
-    let tips = world
-        .tips(&[Stream::Traffic, Stream::ArrivalEntities])
-        .await;
+    let tips = world.tips(&STREAMS).await;
     let mut tasks = Tasks::new(CancellationToken::new());
     GraphProjection::create(Options::default(), &world.ground).start(&mut tasks);
     world.until_read(&tips).await;
@@ -107,6 +119,45 @@ fn records(run: &Pins) -> Vec<(Stream, AdmittedEvent)> {
     records
 }
 
+/// Of every fifth payment a label; of some a second, which is observed later and says otherwise, or at the
+/// same time; labels of another type, and of payments that never come.
+fn labels(run: &Pins) -> Vec<LabelAssertion> {
+    let label = |event: &str, nth: i64, observed: i64, label_type, value: &str| {
+        let subject = LabelSubject {
+            platform_run_id: run.platform_run_id,
+            event_id: event.parse().unwrap(),
+        };
+        let (source, reference) = ("bank", nth.to_string());
+        LabelAssertion {
+            schema_version: 1,
+            label_assertion_id: LabelAssertionId::of(&subject, label_type, source, &reference),
+            subject,
+            label_type,
+            value: value.to_owned(),
+            effective_time: Time::from_micros(observed),
+            observed_time: Time::from_micros(observed),
+            source: source.to_owned(),
+            source_ref_id: reference,
+            actor_id: "bank".parse().unwrap(),
+            evidence_refs: Vec::new(),
+        }
+    };
+    let (fraud, legit) = ("CONFIRMED_FRAUD", "CONFIRMED_LEGIT");
+    let mut labels = Vec::new();
+    for nth in (0..600_i64).step_by(30) {
+        let (event, at) = (format!("e{nth}"), START + (nth % 31) * DAY);
+        let disposition = LabelType::FraudDisposition;
+        let first = if nth % 4 == 0 { fraud } else { legit };
+        labels.push(label(&event, nth, at, disposition, first));
+        let later = at + nth % 3 * DAY;
+        let second = if nth % 7 == 0 { fraud } else { legit };
+        labels.push(label(&event, nth + 1_000, later, disposition, second));
+        labels.push(label(&event, nth, at, LabelType::ChargebackStatus, "LOST"));
+        labels.push(label(&format!("x{nth}"), nth, at, disposition, fraud));
+    }
+    labels
+}
+
 async fn put(world: &World, records: &[(Stream, AdmittedEvent)]) {
     for stream in [Stream::Traffic, Stream::ArrivalEntities] {
         let of = records.iter().filter(|it| it.0 == stream);
@@ -115,12 +166,19 @@ async fn put(world: &World, records: &[(Stream, AdmittedEvent)]) {
     }
 }
 
+async fn put_labels(world: &World, labels: &[LabelAssertion]) {
+    let data = labels.iter().map(|it| serde_json::to_vec(it).unwrap());
+    let mut data: Vec<Bytes> = data.map(Bytes::from).collect();
+    data.push(Bytes::from_static(b"no label"));
+    world.put(Stream::Labels, data).await;
+}
+
 fn in_memory(records: &[(Stream, AdmittedEvent)]) -> Graph {
     let mut graph = Graph::default();
     for (_, event) in records {
         let (ts, payload) = (event.envelope.ts_utc, &event.envelope.payload);
         match event.envelope.event_class.as_str() {
-            "traffic" => graph.apply(Met::in_traffic(&Traffic::deserialize(payload).unwrap()), ts),
+            "traffic" => graph.apply_event(&EventRecord::parse(event).unwrap()),
             _ => {
                 let arrival = ArrivalEntities::deserialize(payload).unwrap();
                 graph.apply(Met::in_arrival(&arrival), ts);
@@ -144,10 +202,18 @@ async fn links_do_not_depend_on_order_or_repeats() {
         }
         // In two goes, so that links meet their own rows.
         let (one, other) = records.split_at(records.len() / 3);
+        let mut labels = labels(&run);
+        if is_other_way {
+            labels.reverse();
+            put_labels(&world, &labels).await;
+        }
         for part in [one, other] {
             put(&world, part).await;
+            put_labels(&world, &labels[..40]).await;
             project(&world).await;
         }
+        put_labels(&world, &labels).await;
+        project(&world).await;
         found.push(links(&world).await);
     }
     assert!(found[0].len() > 500, "{}", found[0].len());
@@ -160,6 +226,10 @@ async fn every_answer_is_that_of_the_engine_over_the_same_records() {
     let (records, other) = (records(&run), records(&pins("another run")));
     put(&world, &records).await;
     put(&world, &other[..100]).await;
+    let labels = labels(&run);
+    put_labels(&world, &labels).await;
+    // Of payments with the same ids, in another run.
+    put_labels(&world, &self::labels(&pins("another run"))[..9]).await;
     project(&world).await;
     let ground = &world.ground;
     let of = |as_of: i64| Asked {
@@ -169,7 +239,10 @@ async fn every_answer_is_that_of_the_engine_over_the_same_records() {
     let unknown = graph::component(ground, of(START), "ip:x".parse().unwrap(), 9).await;
     assert_eq!(unknown.unwrap_err().code(), Code::RunUnknown);
     pin(&world, &run).await;
-    let memory = in_memory(&records);
+    let mut memory = in_memory(&records);
+    let known = labels.iter().filter_map(LabelRecord::of);
+    known.for_each(|it| memory.apply_label(&it));
+    let mut n_labelled = 0;
     let entities = [
         "customer_id:c03",
         "device_id:d7",
@@ -193,9 +266,41 @@ async fn every_answer_is_that_of_the_engine_over_the_same_records() {
             assert_eq!(told, expect, "{entity} {at}");
             components(ground, &memory, of(as_of), entity).await;
             paths(ground, &memory, of(as_of), (entity, &entities)).await;
+            n_labelled += labelled(ground, &memory, of(as_of), entity).await;
         }
         shared(ground, &memory, of(as_of)).await;
     }
+    assert!(n_labelled > 20, "{n_labelled}");
+}
+
+/// How many there were.
+async fn labelled(ground: &Ground, memory: &Graph, asked: Asked, entity: &EntityRef) -> usize {
+    let (at, node): (Time, Node<'_>) = (asked.as_of, (entity.kind, &entity.id));
+    let mut count = 0;
+    for hops in 1..=3 {
+        let told = graph::labelled(ground, asked, entity.clone(), hops, 10_000);
+        let told = told.await.unwrap();
+        assert!(told.is_whole);
+        let all = memory.component(node, at, 10_000);
+        let near = all.members().into_iter().filter(|it| it.1 <= hops);
+        let near: Vec<_> = near.map(|(it, n, _)| (*it, n)).collect();
+        assert_eq!(told.entities_count, i64::try_from(near.len()).unwrap());
+        let is_known = |it: &&(Node<'_>, u32)| {
+            it.0.0 == EntityKind::Customer && memory.is_labelled(it.0.1, at)
+        };
+        let expect = near.iter().filter(is_known);
+        let expect: Vec<_> = expect.map(|(it, n)| (named(it), *n)).collect();
+        let found = told.labelled.iter();
+        let found: Vec<_> = found.map(|it| (it.entity.to_string(), it.hops)).collect();
+        assert_eq!(found, expect, "{entity} {at} {hops}");
+        let is_dated = told
+            .labelled
+            .iter()
+            .all(|it| it.observed_time <= at && it.payments_count > 0);
+        assert!(is_dated, "{told:?}");
+        count += found.len();
+    }
+    count
 }
 
 fn named((kind, id): &Node<'_>) -> String {
@@ -319,6 +424,8 @@ async fn rebuilt_from_the_archive_it_is_what_it_was() {
     let records = records(&run);
     put(&world, &records).await;
     put(&world, &self::records(&pins("another run"))[..100]).await;
+    let labels = labels(&run);
+    put_labels(&world, &labels).await;
     project(&world).await;
     pin(&world, &run).await;
     let before = links(&world).await;
@@ -338,6 +445,9 @@ async fn rebuilt_from_the_archive_it_is_what_it_was() {
         "DELETE FROM rtdl.graph_link WHERE lead_id = 'c03' AND platform_run_id = $1",
         "UPDATE rtdl.graph_link SET other_id = 'never met' WHERE other_id = 'k12' AND platform_run_id = $1",
         "UPDATE rtdl.graph_link SET first_seen = '2001-01-01Z' WHERE lead_id = 'c07' AND platform_run_id = $1",
+        "UPDATE rtdl.graph_payment SET customer_id = 'c01' WHERE event_id = 'e4' AND platform_run_id = $1",
+        "UPDATE rtdl.graph_label SET is_fraud = NOT is_fraud WHERE platform_run_id = $1",
+        "DELETE FROM rtdl.graph_payment WHERE event_id = 'e6' AND platform_run_id = $1",
     ] {
         assert!(
             client.execute(sql, &[&run.platform_run_id]).await.unwrap() > 0,
@@ -356,7 +466,8 @@ async fn rebuilt_from_the_archive_it_is_what_it_was() {
     let rebuilt = graph::rebuild(&world.ground, id, &flush, &|_| (), &go_on)
         .await
         .unwrap();
-    assert_eq!(rebuilt.records_read, records.len() as u64);
+    let n_records = records.len() + labels.len();
+    assert_eq!(rebuilt.records_read, n_records as u64);
     assert_eq!(links(&world).await, before);
     assert_eq!(ask().await.unwrap(), told);
 }
@@ -378,13 +489,11 @@ async fn a_rebuild_beside_running_consumers_loses_nothing() {
     let (id, go_on) = (run.platform_run_id, CancellationToken::new());
     for part in records.chunks(150) {
         put(&world, part).await;
+        put_labels(&world, &labels(&run)).await;
         let rebuilt = graph::rebuild(&world.ground, &id, &archive.flush, &|_| (), &go_on).await;
         rebuilt.unwrap();
     }
-    let tips = world
-        .tips(&[Stream::Traffic, Stream::ArrivalEntities])
-        .await;
-    world.until_read(&tips).await;
+    world.until_read(&world.tips(&STREAMS).await).await;
     let memory = in_memory(&records);
     let expect = i64::try_from(memory.size().1).unwrap();
     let sql = "SELECT count(*) FROM rtdl.graph_link";

@@ -49,6 +49,20 @@ pub(crate) enum GraphCommand {
         #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
+    /// Customers known for fraud near an entity, itself included
+    Labelled {
+        #[command(flatten)]
+        of: Of,
+        /// Kind, colon, id: device_id:d7
+        #[arg(value_name = "ENTITY")]
+        entity: EntityRef,
+        /// Links away at most
+        #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4))]
+        hops: u32,
+        /// Entities to look at
+        #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// A shortest way between two entities; exit 1 if there is none
     Path {
         #[command(flatten)]

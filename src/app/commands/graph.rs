@@ -1,4 +1,4 @@
-//! `fraudplat graph`: neighbours, shared, component, path, rebuild.
+//! `fraudplat graph`: neighbours, shared, component, labelled, path, rebuild.
 
 use crate::app::cli::{GraphCommand, GraphOf};
 use crate::app::commands::table::{grouped, table};
@@ -6,7 +6,7 @@ use crate::app::commands::{Call, Refusal, parse_run};
 use crate::app::run::{DONE, FAILED};
 use crate::contracts::code::Code;
 use crate::contracts::graph::{
-    Component, EntityKind, EntityRef, GraphState, Neighbours, Path, Shared,
+    Component, EntityKind, EntityRef, GraphState, Labelled, Neighbours, Path, Shared,
 };
 use crate::rtdl::graph::{self, Asked, Error};
 
@@ -48,6 +48,16 @@ pub(crate) async fn run(call: &Call, command: GraphCommand) -> anyhow::Result<u8
             let asked = asked(call, &of)?;
             let found = graph::component(&call.ground, asked, entity, limit).await;
             call.output.result(&found.map_err(refusal)?, component);
+        }
+        GraphCommand::Labelled {
+            of,
+            entity,
+            hops,
+            limit,
+        } => {
+            let (asked, limit) = (asked(call, &of)?, usize::try_from(limit)?);
+            let found = graph::labelled(&call.ground, asked, entity, hops, limit).await;
+            call.output.result(&found.map_err(refusal)?, labelled);
         }
         GraphCommand::Path { of, from, to } => {
             let found = graph::path(&call.ground, asked(call, &of)?, from, to).await;
@@ -138,6 +148,34 @@ fn component(found: &Component) -> String {
     let mut text = table(&["HOPS", "ENTITY", "FROM", ""], rows, &[0]);
     if !found.is_whole {
         text.push_str("\nthere is more: raise --limit");
+    }
+    whole(text, None::<&str>, &found.graph)
+}
+
+fn labelled(found: &Labelled) -> String {
+    let rows = found.labelled.iter().map(|it| {
+        vec![
+            it.hops.to_string(),
+            it.entity.to_string(),
+            grouped(it.payments_count),
+            it.observed_time.to_string(),
+        ]
+    });
+    let mut text = match found.labelled.is_empty() {
+        true => "none is known for fraud".to_owned(),
+        false => table(
+            &["HOPS", "CUSTOMER", "FRAUDS", "KNOWN SINCE"],
+            rows,
+            &[0, 2],
+        ),
+    };
+    let looked_at = grouped(found.entities_count);
+    text.push_str(&format!(
+        "\n{looked_at} entities within {} links",
+        found.hops
+    ));
+    if !found.is_whole {
+        text.push_str("; there are more: raise --limit");
     }
     whole(text, None::<&str>, &found.graph)
 }

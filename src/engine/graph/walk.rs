@@ -91,6 +91,11 @@ impl<N: Ord + Clone> Walk<N> {
         !self.goes_on() && !self.is_cut
     }
 
+    /// Whether it stopped at its limit.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// From `to` back to the start.
     fn back_from(&self, to: &N) -> Vec<N> {
         let mut way = Vec::new();

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::contracts::code::Code;
-use crate::contracts::graph::{Component, EntityKind, Neighbours, Path, Shared};
+use crate::contracts::graph::{Component, EntityKind, Labelled, Neighbours, Path, Shared};
 use crate::contracts::permission::Corridor;
-use crate::rtdl::graph::http::{COMPONENT, COMPONENT_MAX, PAGE, PAGE_MAX};
+use crate::rtdl::graph::http::{COMPONENT, COMPONENT_MAX, HOPS, HOPS_MAX, PAGE, PAGE_MAX};
 use crate::substrate::http::Doc;
 
 const RUN: &str = "run_c0f5f55e9f320bdd80dc7f2f3d34630be3642efa7359ecc1ef997197aeeaf10e";
@@ -79,6 +79,27 @@ pub(super) fn component() -> Doc {
             "The members, nearest first",
             json!({
                 "graph": state(), "entity": CUSTOMER, "members": members, "hubs": [], "is_whole": true,
+            }),
+        )
+}
+
+pub(super) fn labelled() -> Doc {
+    let found = json!({
+        "entity": "customer_id:c9", "hops": 2, "payments_count": 1, "observed_time": "2025-01-20T09:00:00Z",
+    });
+    let doc = Doc::new("graph", "Customers known for fraud near an entity").about(
+        "A customer is known for fraud while of any of its payments the latest label observed by `as_of` says fraud.",
+    );
+    asked(doc)
+        .needs("entity", "Where to begin: kind, colon, id", &entity_form(), CUSTOMER)
+        .number("hops", "Links away at most", 1..=u64::from(HOPS_MAX), u64::from(HOPS))
+        .number("limit", "Entities to look at", 1..=COMPONENT_MAX as u64, COMPONENT as u64)
+        .answers::<Labelled>(
+            200,
+            "The customers, nearest first",
+            json!({
+                "graph": state(), "entity": CUSTOMER, "hops": 2, "labelled": [found], "entities_count": 3,
+                "is_whole": true,
             }),
         )
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/graph/{run}/…`: neighbours, shared entities, components, paths, as of a time.
+//! `GET /v1/graph/{run}/…`: neighbours, shared entities, components, labelled customers, paths, as of a time.
 
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub(super) const PAGE: usize = 100;
 /// Entities of a component, and what it has where the request does not say.
 pub const COMPONENT_MAX: usize = 10_000;
 pub(super) const COMPONENT: usize = 1_000;
+/// Links that labelled customers are looked for within, and how many where the request does not say.
+pub const HOPS_MAX: u32 = 4;
+pub(super) const HOPS: u32 = 2;
 
 type Refused = Box<Response>;
 type Asking<Q> = Result<Query<Q>, QueryRejection>;
@@ -56,6 +59,15 @@ struct AskComponent {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct AskLabelled {
+    entity: EntityRef,
+    hops: Option<u32>,
+    as_of: Option<Time>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct AskPath {
     from: EntityRef,
     to: EntityRef,
@@ -77,6 +89,7 @@ pub fn api() -> Api<Arc<Ground>> {
             get(component),
             doc::component(),
         )
+        .get("/v1/graph/{run}/labelled", get(labelled), doc::labelled())
         .get("/v1/graph/{run}/path", get(path), doc::path())
 }
 
@@ -130,6 +143,21 @@ async fn component(
         let asked = asked(&ground, &run, ask.as_of)?;
         let limit = within("limit", ask.limit.unwrap_or(COMPONENT), 1, COMPONENT_MAX)?;
         given(query::component(&ground, asked, ask.entity, limit).await)
+    })
+    .await
+}
+
+async fn labelled(
+    State(ground): State<Arc<Ground>>,
+    Path(run): Path<String>,
+    asking: Asking<AskLabelled>,
+) -> Response {
+    answer(async {
+        let ask = read(asking)?;
+        let asked = asked(&ground, &run, ask.as_of)?;
+        let hops = within("hops", ask.hops.unwrap_or(HOPS), 1, HOPS_MAX)?;
+        let limit = within("limit", ask.limit.unwrap_or(COMPONENT), 1, COMPONENT_MAX)?;
+        given(query::labelled(&ground, asked, ask.entity, hops, limit).await)
     })
     .await
 }

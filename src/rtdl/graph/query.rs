@@ -1,8 +1,8 @@
 //! The questions: each is answered from one snapshot of links and positions.
 
 use crate::contracts::graph::{
-    Component, EntityKind, EntityRef, GraphState, Member, Neighbour, Neighbours, Path, Shared,
-    SharedBy, SharedEntity, Step,
+    Component, EntityKind, EntityRef, GraphState, Labelled, LabelledCustomer, Member, Neighbour,
+    Neighbours, Path, Shared, SharedBy, SharedEntity, Step,
 };
 use crate::domain::digest::Tagged;
 use crate::domain::ids::PlatformRunId;
@@ -122,6 +122,54 @@ pub async fn component(
         members: members.collect(),
         hubs: walk.hubs().cloned().collect(),
         is_whole: walk.is_whole(),
+    })
+}
+
+/// Customers known for fraud within so many links of an entity, itself included; at most `limit`
+/// entities are looked at.
+///
+/// # Errors
+/// As [`neighbours`].
+pub async fn labelled(
+    ground: &Ground,
+    asked: Asked,
+    entity: EntityRef,
+    hops: u32,
+    limit: usize,
+) -> Result<Labelled, Error> {
+    let mut client = ground.db.get().await?;
+    let tx = snapshot(&mut client).await?;
+    let graph = state(&tx, asked).await?;
+    let of = (&asked.run, asked.as_of);
+    let mut walk = Walk::from(entity.clone(), limit);
+    for _ in 0..hops {
+        if !walk.goes_on() {
+            break;
+        }
+        let links = store::frontier(&tx, of, walk.frontier()).await?;
+        walk.advance(|node| reached(links.get(node)));
+    }
+    let members = walk.members();
+    let is_customer = |it: &&(&EntityRef, u32, _)| it.0.kind == EntityKind::Customer;
+    let customers = members.iter().filter(is_customer);
+    let ids: Vec<&str> = customers.clone().map(|it| it.0.id.as_str()).collect();
+    let known = store::labelled(&tx, of, &ids).await?;
+    let labelled = customers.filter_map(|(entity, hops, _)| {
+        let (payments_count, observed_time) = *known.get(&entity.id)?;
+        Some(LabelledCustomer {
+            entity: (*entity).clone(),
+            hops: *hops,
+            payments_count,
+            observed_time,
+        })
+    });
+    Ok(Labelled {
+        graph,
+        entity,
+        hops,
+        labelled: labelled.collect(),
+        entities_count: i64::try_from(members.len()).unwrap_or(i64::MAX),
+        is_whole: !walk.is_cut(),
     })
 }
 

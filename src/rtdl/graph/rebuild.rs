@@ -1,4 +1,4 @@
-//! Throws the links of a run away and reads them back from the archive. Consumers go on meanwhile:
+//! Throws the rows of a run away and reads them back from the archive. Consumers go on meanwhile:
 //! what they commit after the throwing-away stays, and the archive is read up to there.
 
 use std::time::Duration;
@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardId, ShardRef};
 use crate::domain::vocabulary::Stream;
-use crate::rtdl::graph::rows::Links;
+use crate::rtdl::graph::rows::Rows;
 use crate::rtdl::graph::{Error, store};
 use crate::runtime::archive::{ArchiveReader, Flush, Folder};
 use crate::runtime::ground::Ground;
 use crate::runtime::guard;
+use crate::substrate::bus::BusRecord;
 
-const DELETE: &str = include_str!("sql/delete_links.sql");
+const DELETE: &str = include_str!("sql/delete_rows.sql");
 const BEGIN: &str = include_str!("sql/begin_rebuild.sql");
 const END: &str = include_str!("sql/end_rebuild.sql");
 const COUNT: &str = include_str!("sql/count_links.sql");
@@ -80,13 +81,7 @@ pub async fn rebuild(
                 if stop.is_cancelled() {
                     return Err(Error::Stopped { run: *run });
                 }
-                let mut links = Links::default();
-                let guarded = records
-                    .iter()
-                    .filter_map(|it| guard::guard(&shard, it).ok());
-                let guarded = guarded.filter(|it| it.event.envelope.platform_run_id == *run);
-                guarded.for_each(|it| links.take(&it));
-                write(ground, &links).await?;
+                write(ground, &rows(&shard, records, run)).await?;
                 records_read += records.len() as u64;
                 progress(records_read);
             }
@@ -104,10 +99,26 @@ pub async fn rebuild(
     })
 }
 
-async fn write(ground: &Ground, links: &Links) -> Result<(), Error> {
+/// What records of a shard become, as far as they are the run's.
+fn rows(shard: &ShardRef, records: &[BusRecord], run: &PlatformRunId) -> Rows {
+    let mut rows = Rows::default();
+    for record in records {
+        if shard.stream == Stream::Labels {
+            rows.take_label(record, Some(run));
+            continue;
+        }
+        let guarded = guard::guard(shard, record).ok();
+        if let Some(it) = guarded.filter(|it| it.event.envelope.platform_run_id == *run) {
+            rows.take_event(&it);
+        }
+    }
+    rows
+}
+
+async fn write(ground: &Ground, rows: &Rows) -> Result<(), Error> {
     let mut client = ground.db.get().await?;
     let tx = client.transaction().await?;
-    store::upsert(&tx, links).await?;
+    store::write(&tx, rows).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -1,16 +1,19 @@
-//! What guarded records become: links by run, each once. Pure.
+//! What records become: links, payments and labels by run, each once. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize as _;
 
 use crate::contracts::graph::{EntityKind, EntityRef};
+use crate::contracts::label_assertion::LabelAssertion;
 use crate::contracts::payload::{ArrivalEntities, Traffic};
-use crate::domain::ids::PlatformRunId;
+use crate::domain::ids::{EventId, LabelAssertionId, PlatformRunId};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::EventClass;
+use crate::engine::event::LabelRecord;
 use crate::engine::graph::{Met, Node};
 use crate::runtime::guard::Guarded;
+use crate::substrate::bus::BusRecord;
 use crate::substrate::db::Day;
 
 /// Whose link it is: the run, who leads, with whom.
@@ -23,19 +26,30 @@ pub(super) struct Seen {
     pub(super) last: Day,
 }
 
-/// Links in order of their keys.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Links(pub(super) BTreeMap<Key, Seen>);
+/// When a payment's label was observed, by which assertion: of these the latest holds.
+type Asserted = (PlatformRunId, EventId, Time, LabelAssertionId);
 
-impl Links {
-    /// Takes the links of a record; one of another class or form has none.
-    pub(super) fn take(&mut self, guarded: &Guarded) {
+/// The rows of a batch, in order of their keys.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub(super) links: BTreeMap<Key, Seen>,
+    /// Whose each payment was.
+    pub(super) payments: BTreeMap<(PlatformRunId, EventId), String>,
+    /// Whether each assertion says fraud.
+    pub(super) labels: BTreeMap<Asserted, bool>,
+}
+
+impl Rows {
+    /// Takes the links of an event, and whose payment it was; one of another form has none.
+    pub(super) fn take_event(&mut self, guarded: &Guarded) {
         let envelope = &guarded.event.envelope;
         let (run, ts) = (envelope.platform_run_id, envelope.ts_utc);
         match guarded.class {
             EventClass::Traffic => {
                 if let Ok(traffic) = Traffic::deserialize(&envelope.payload) {
                     self.add(run, Met::in_traffic(&traffic), ts);
+                    let payment = (run, envelope.event_id.clone());
+                    self.payments.entry(payment).or_insert(traffic.customer_id);
                 }
             }
             EventClass::ArrivalEntities => {
@@ -47,6 +61,23 @@ impl Links {
         }
     }
 
+    /// Takes a label that says whether a payment was fraud; one of another form has no row: the Label
+    /// Store is who refuses it. With a run, only its own.
+    pub(super) fn take_label(&mut self, record: &BusRecord, of: Option<&PlatformRunId>) {
+        let Ok(assertion) = serde_json::from_slice::<LabelAssertion>(&record.data) else {
+            return;
+        };
+        let run = assertion.subject.platform_run_id;
+        if of.is_some_and(|it| *it != run) {
+            return;
+        }
+        if let Some(label) = LabelRecord::of(&assertion) {
+            let (id, observed) = (label.label_assertion_id, label.observed_time);
+            let asserted = (run, label.event_id, observed, id);
+            self.labels.entry(asserted).or_insert(label.is_fraud);
+        }
+    }
+
     fn add(&mut self, run: PlatformRunId, met: Met<'_>, ts: Time) {
         let seen = Seen {
             first: ts,
@@ -54,7 +85,7 @@ impl Links {
         };
         for (lead, other) in met.links() {
             let key = (run, entity(lead), entity(other));
-            let stood = self.0.entry(key).or_insert(seen);
+            let stood = self.links.entry(key).or_insert(seen);
             stood.first = stood.first.min(seen.first);
             stood.last = stood.last.max(seen.last);
         }

@@ -9,9 +9,12 @@ use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position};
 use crate::domain::time::Time;
 use crate::engine::graph::HUB_LINKS_MAX;
-use crate::rtdl::graph::rows::{Links, kind, number};
+use crate::rtdl::graph::rows::{Rows, kind, number};
 use crate::substrate::db::{Day, Error, Row, Transaction};
 
+const PAYMENTS: &str = include_str!("sql/insert_payments.sql");
+const LABELS: &str = include_str!("sql/insert_labels.sql");
+const LABELLED: &str = include_str!("sql/read_labelled.sql");
 const UPSERT: &str = include_str!("sql/upsert_links.sql");
 const POSITIONS: &str = include_str!("sql/read_positions.sql");
 const LOCK: &str = include_str!("sql/lock_positions.sql");
@@ -35,18 +38,45 @@ pub(super) struct Found {
 /// A shared entity: its id, how many customers use it, the first of them with their times.
 pub(super) type SharedRow = (String, i64, Vec<(String, Time)>);
 
-pub(super) async fn upsert(tx: &Transaction<'_>, links: &Links) -> Result<(), Error> {
-    if links.0.is_empty() {
+/// Writes the rows of a batch, in the order of their keys.
+pub(super) async fn write(tx: &Transaction<'_>, rows: &Rows) -> Result<(), Error> {
+    upsert(tx, rows).await?;
+    if !rows.payments.is_empty() {
+        let keys = rows.payments.keys();
+        let (runs, events): (Vec<_>, Vec<_>) = keys.map(|it| (it.0, it.1.as_str())).unzip();
+        let customers = rows.payments.values().map(|it| stored(it));
+        let customers: Vec<Cow<'_, str>> = customers.collect();
+        let statement = tx.prepare_cached(PAYMENTS).await?;
+        tx.execute(&statement, &[&runs, &events, &customers])
+            .await?;
+    }
+    if !rows.labels.is_empty() {
+        let keys = || rows.labels.keys();
+        let runs: Vec<PlatformRunId> = keys().map(|it| it.0).collect();
+        let events: Vec<&str> = keys().map(|it| it.1.as_str()).collect();
+        let observed: Vec<Time> = keys().map(|it| it.2).collect();
+        let ids: Vec<&str> = keys().map(|it| it.3.as_str()).collect();
+        let frauds: Vec<bool> = rows.labels.values().copied().collect();
+        let statement = tx.prepare_cached(LABELS).await?;
+        tx.execute(&statement, &[&runs, &events, &observed, &ids, &frauds])
+            .await?;
+    }
+    Ok(())
+}
+
+async fn upsert(tx: &Transaction<'_>, rows: &Rows) -> Result<(), Error> {
+    let links = &rows.links;
+    if links.is_empty() {
         return Ok(());
     }
-    let keys = || links.0.keys();
+    let keys = || links.keys();
     let runs: Vec<PlatformRunId> = keys().map(|it| it.0).collect();
     let lead_kinds: Vec<i16> = keys().map(|it| number(it.1.kind)).collect();
     let leads: Vec<Cow<'_, str>> = keys().map(|it| stored(&it.1.id)).collect();
     let other_kinds: Vec<i16> = keys().map(|it| number(it.2.kind)).collect();
     let others: Vec<Cow<'_, str>> = keys().map(|it| stored(&it.2.id)).collect();
-    let first: Vec<Time> = links.0.values().map(|it| it.first).collect();
-    let last: Vec<Day> = links.0.values().map(|it| it.last).collect();
+    let first: Vec<Time> = links.values().map(|it| it.first).collect();
+    let last: Vec<Day> = links.values().map(|it| it.last).collect();
     let statement = tx.prepare_cached(UPSERT).await?;
     tx.execute(
         &statement,
@@ -179,6 +209,20 @@ pub(super) async fn shared(
         let id = read_back(row.get(0));
         (id, row.get(1), customers.collect())
     };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// Of these customers those known for fraud as of a time: of how many payments, and since when of the
+/// first of them.
+pub(super) async fn labelled(
+    tx: &Transaction<'_>,
+    (run, as_of): (&PlatformRunId, Time),
+    customers: &[&str],
+) -> Result<BTreeMap<String, (i64, Time)>, Error> {
+    let statement = tx.prepare_cached(LABELLED).await?;
+    let customers: Vec<Cow<'_, str>> = customers.iter().map(|it| stored(it)).collect();
+    let rows = tx.query(&statement, &[run, &as_of, &customers]).await?;
+    let read = |row: &Row| (read_back(row.get(0)), (row.get(1), row.get(2)));
     Ok(rows.iter().map(read).collect())
 }
 
