@@ -3,6 +3,8 @@
 
 use crate::contracts::decision::BundleState;
 use crate::domain::digest::Digest;
+use crate::engine::CompiledBundle;
+use crate::engine::bundle::{FileNames, fail_closed};
 use crate::engine::resolution::{Found, Resolution, StepResult, resolve};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,4 +239,15 @@ fn only_a_change_that_matters_is_another_resolution() {
     );
     assert!(resolved([Unreachable, Present, Present]).is_unsure());
     assert!(!resolved([Present, Unreachable, Unreachable]).is_unsure());
+}
+
+/// Decisions name this digest: another text is another bundle, and the old one must still be had to replay them.
+#[test]
+fn the_bundle_that_fails_closed_is_the_one_it_always_was() {
+    let bundle = fail_closed();
+    let digest = "864d99c1bc9862166094481cfe0f065427a6196b2f58ffb074f019136e9c6895";
+    assert_eq!(bundle.digest().to_string(), digest);
+    let compiled = CompiledBundle::compile(&bundle, FileNames::PLAIN).unwrap();
+    assert_eq!(compiled.feature_set.features().count(), 0);
+    assert!(compiled.policy.warnings().is_empty());
 }

@@ -11,12 +11,12 @@ use fraudplat::contracts::fact::Fact;
 use fraudplat::domain::vocabulary::{EventClass, FactType, Outcome, Posture};
 use fraudplat::engine::bundle::fail_closed;
 use fraudplat::governance::facts;
-use fraudplat::rtdl::decision::{Bundles, KEEP_MS};
+use fraudplat::rtdl::decision::{Bundles, Error, KEEP_MS};
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::tasks::Tasks;
 
 use crate::decider::{FEATURES, OTHER_FEATURES, POLICY, Run, bundle};
-use crate::world::eventually;
+use crate::world::{eventually, world};
 
 /// What a test says that is in force.
 #[derive(Clone)]
@@ -314,4 +314,21 @@ async fn a_registry_that_does_not_answer_is_waited_for_and_then_nothing_decides(
     scene.registry.say(global(active(&first), Named::Absent));
     scene.pay_until(&first).await;
     scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_is_told_which_bundle_decides() {
+    let world = world().await;
+    let registry = Registry::of(global(Named::Absent, Named::Absent));
+    let asked_by = async |actor: &str| {
+        let ground = world.ground.acting_as(actor);
+        let bundles = Bundles::of(Arc::new(registry.clone()), &ground, None);
+        bundles.in_force(&bundles.scope(None, "primary")).await
+    };
+    let told = asked_by("svc:decision").await.unwrap();
+    assert_eq!(told.bundle.bundle_digest, fail_closed().digest());
+    for actor in ["svc:ig", "producer", "investigator"] {
+        let denied = asked_by(actor).await.err();
+        assert!(matches!(denied, Some(Error::Corridor(_))), "{actor}");
+    }
 }

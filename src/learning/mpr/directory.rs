@@ -138,3 +138,172 @@ fn load(path: &Path) -> Result<BundleRegistry, String> {
     registry.check().map_err(|cause| told(&cause))?;
     Ok(registry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::vocabulary::{Environment, Mode};
+    use crate::substrate::objects::memory::MemoryObjects;
+
+    struct Scene {
+        dir: tempfile::TempDir,
+        objects: Arc<MemoryObjects>,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            Scene {
+                dir: tempfile::tempdir().unwrap(),
+                objects: Arc::default(),
+            }
+        }
+
+        /// Writes a bundle into a folder, and returns its digest.
+        fn bundle(&self, dir: &str, policy: &str) -> Digest {
+            let path = self.dir.path().join(dir);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(folder::FEATURE_SET), "f").unwrap();
+            std::fs::write(path.join(folder::POLICY), policy).unwrap();
+            folder::read(&path).unwrap().digest()
+        }
+
+        async fn ask(&self, registry: &str, tenant: Option<&str>) -> NamedBundles {
+            let head = "registry: 1\nenvironment: dev\nmode: fraud\n";
+            let path = self.dir.path().join(REGISTRY);
+            std::fs::write(path, format!("{head}{registry}")).unwrap();
+            self.again(tenant, Environment::Dev).await
+        }
+
+        async fn again(&self, tenant: Option<&str>, environment: Environment) -> NamedBundles {
+            let objects = Arc::clone(&self.objects) as Arc<dyn Objects>;
+            let directory = Directory::new(self.dir.path().to_owned(), objects);
+            let scope = ScopeKey {
+                environment,
+                mode: Mode::Fraud,
+                bundle_slot: "primary".to_owned(),
+                tenant_id: tenant.map(|it| it.parse().unwrap()),
+            };
+            directory.named(&scope).await
+        }
+    }
+
+    fn active(bundle_digest: Digest) -> Named {
+        Named::Active {
+            bundle_digest,
+            evidence: Vec::new(),
+            unstored: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn each_step_is_what_the_file_says_and_the_store_has_it() {
+        let scene = Scene::new();
+        let (ours, base) = (scene.bundle("deep/ours", "o"), scene.bundle("base", "b"));
+        let text = format!(
+            "bundles:\n  ours: {{digest: {ours}, dir: deep/ours}}\n  base: {{digest: {base}}}\n\
+             active:\n  - {{slot: shadow_a, tenant: acme, bundle: base}}\n  - {{slot: primary, bundle: base}}\n\
+             \x20 - {{slot: primary, tenant: acme, bundle: ours}}\n\
+             fallback:\n  - {{slot: primary, bundle: base}}\n  - {{slot: primary, tenant: acme, bundle: ours}}\n"
+        );
+        let named = scene.ask(&text, Some("acme")).await;
+        let expected = NamedBundles {
+            tenant: active(ours),
+            global: active(base),
+            fallback: active(ours),
+        };
+        assert_eq!(named, expected);
+        let named = scene.ask(&text, None).await;
+        assert_eq!(
+            (named.tenant, named.fallback),
+            (Named::Absent, active(base))
+        );
+        // From the store, once it is there: the folder may go on.
+        scene.bundle("base", "another");
+        std::fs::remove_dir_all(scene.dir.path().join("deep")).unwrap();
+        assert_eq!(scene.again(Some("acme"), Environment::Dev).await, expected);
+        let stored = bundles::read(scene.objects.as_ref(), &ours).await.unwrap();
+        assert_eq!(stored.unwrap().policy, "o");
+        // Retired under another name.
+        let retired = text.replace(
+            "active:",
+            &format!("  old: {{digest: {ours}}}\nretired: [old]\nactive:"),
+        );
+        let named = scene.ask(&retired, Some("acme")).await;
+        assert_eq!(
+            named.tenant,
+            Named::Retired {
+                bundle_digest: ours
+            }
+        );
+        assert_eq!(named.global, active(base));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_holds_something_else_says_so() {
+        let scene = Scene::new();
+        let found = scene.bundle("base", "b");
+        let wanted = Digest::of_bytes(b"wanted");
+        for (entry, says) in [
+            (
+                format!("{{digest: {wanted}}}"),
+                format!("folder `base` holds bundle {found}"),
+            ),
+            (
+                format!("{{digest: {wanted}, dir: ../base}}"),
+                "is no folder beside".to_owned(),
+            ),
+            (
+                format!("{{digest: {wanted}, dir: /etc}}"),
+                "is no folder beside".to_owned(),
+            ),
+            (
+                format!("{{digest: {wanted}, dir: none}}"),
+                "none/feature_set.yaml".to_owned(),
+            ),
+        ] {
+            let text =
+                format!("bundles:\n  base: {entry}\nactive: [{{slot: primary, bundle: base}}]\n");
+            let Named::Active { unstored, .. } = scene.ask(&text, None).await.global else {
+                panic!("it is named: {entry}");
+            };
+            assert!(
+                unstored.as_ref().is_some_and(|it| it.contains(&says)),
+                "{unstored:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_names_nothing() {
+        let scene = Scene::new();
+        let base = scene.bundle("base", "b");
+        let is_unreachable = |named: NamedBundles, says: &str| {
+            for named in [named.tenant, named.global, named.fallback] {
+                let Named::Unreachable { cause } = named else {
+                    panic!("{named:?} in spite of {says}");
+                };
+                assert!(cause.contains(says), "{cause}");
+            }
+        };
+        is_unreachable(scene.again(None, Environment::Dev).await, REGISTRY);
+        let bundles = format!("bundles:\n  base: {{digest: {base}}}\n");
+        for (rest, says) in [
+            (
+                "active: [{slot: primary, bundle: bsae}]",
+                "no bundle is called `bsae`",
+            ),
+            ("retired: [bsae]", "retired: no bundle is called"),
+            (
+                "active: [{slot: a, bundle: base}, {slot: a, bundle: base}]",
+                "two bundles in slot a of everybody",
+            ),
+            ("activ: []", "line 6"),
+            ("active: [{slot: primary", "line 6"),
+        ] {
+            is_unreachable(scene.ask(&format!("{bundles}{rest}\n"), None).await, says);
+        }
+        scene.ask(&bundles, None).await;
+        let elsewhere = scene.again(None, Environment::Prod).await;
+        is_unreachable(elsewhere, "registry.yaml is of dev fraud");
+    }
+}
