@@ -158,7 +158,15 @@ fn a_registry_says_which_bundle_decides_and_all_of_it_replays() {
         "{}retired: [base, acme-1, acme-2, safe]\n",
         acme("acme-2")
     ));
-    let closed = check_resolved(&home, &["--tenant", "acme"], "NONE", "");
+    check_closed(&home, &mut shop);
+    check_facts(&home, &till.run);
+    check_replays(&home, &port, &till.run, shop.paid);
+    all.stop(Signal::TERM).expect(DONE);
+}
+
+/// From the next second on everything is declined.
+fn check_closed(home: &Home, shop: &mut Shop<'_>) {
+    let closed = check_resolved(home, &["--tenant", "acme"], "NONE", "");
     let digest = closed["bundle_digest"].as_str().unwrap();
     let declined = shop.pay_until(digest);
     assert_eq!(declined["body"]["outcome"], "DECLINE", "{declined}");
@@ -167,9 +175,6 @@ fn a_registry_says_which_bundle_decides_and_all_of_it_replays() {
         declined["evidence"]["posture_reason"], "BUNDLE_NONE",
         "{declined}"
     );
-    check_facts(&home, &till.run);
-    check_replays(&home, &port, &till.run, shop.paid);
-    all.stop(Signal::TERM).expect(DONE);
 }
 
 /// What `mpr resolve` says; an empty digest is any.
