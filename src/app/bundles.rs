@@ -1,5 +1,5 @@
-//! The bundle that decides: from a directory or the built-in one, compiled, and put under its
-//! digest where replay finds it years later.
+//! The bundles that decide: one from a directory or built in, compiled and put under its digest where replay
+//! finds it years later, or those that a registry names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,57 +7,36 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::app::commands::Refusal;
-use crate::app::profile::Shipped;
+use crate::app::platform::Platform;
+use crate::app::profile::{Profile, Shipped};
 use crate::contracts::attributes::Attributes;
-use crate::contracts::bundle::{Bundle, SCHEMA_VERSION};
+use crate::contracts::bundle::Bundle;
 use crate::contracts::code::Code;
+use crate::domain::digest::Digest;
 use crate::engine::attributes;
-use crate::engine::bundle::{CompiledBundle, FileNames};
+use crate::engine::bundle::{CompiledBundle, FileNames, PRIMARY_SLOT};
+use crate::learning::mpr::{Directory, folder};
+use crate::rtdl::decision::{self, Bundles};
+use crate::runtime::bundles as stored;
 use crate::runtime::ground::Ground;
-use crate::substrate::objects::{self, ObjectKey, Put};
 
 /// The sources of the bundle in `dir`, or the built-in baseline, with the names of their files.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub(crate) fn sources(dir: Option<&Path>) -> anyhow::Result<(Bundle, [String; 2])> {
-    let read = |file: &str| match dir {
+    let files = [folder::FEATURE_SET, folder::POLICY];
+    match dir {
         Some(dir) => {
-            let path = dir.join(file);
-            let text = std::fs::read_to_string(&path);
-            Ok((
-                text.with_context(|| format!("reading {}", path.display()))?,
-                path.display().to_string(),
-            ))
+            let files = files.map(|file| dir.join(file).display().to_string());
+            Ok((folder::read(dir)?, files))
         }
-        None => shipped(&format!("bundles/baseline/{file}")),
-    };
-    let (feature_set, feature_file) = read("feature_set.yaml")?;
-    let (policy, policy_file) = read("policy.yaml")?;
-    let name = dir
-        .and_then(Path::file_name)
-        .map_or("baseline".into(), |name| name.to_string_lossy());
-    let part = |file: &str| match dir {
-        Some(dir) => optional(&dir.join(file)),
-        None => Ok(None),
-    };
-    let bundle = Bundle {
-        schema_version: SCHEMA_VERSION,
-        name: name.into_owned(),
-        feature_set,
-        policy,
-        model: part("model.json")?,
-        manifest: part("bundle.yaml")?,
-    };
-    Ok((bundle, [feature_file, policy_file]))
-}
-
-/// The text of a part that a bundle may do without.
-fn optional(path: &Path) -> anyhow::Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        None => {
+            let [features, policy] = files.map(|file| shipped(&format!("bundles/baseline/{file}")));
+            let ((features, feature_file), (policy, policy_file)) = (features?, policy?);
+            let bundle = Bundle::new("baseline", &features, &policy);
+            Ok((bundle, [feature_file, policy_file]))
+        }
     }
 }
 
@@ -123,31 +102,51 @@ pub(crate) fn undeclared(found: &[String]) -> Result<(), Refusal> {
     Err(Refusal::new(Code::BundleInvalid, detail))
 }
 
-/// Puts the bundle under its digest.
+/// Where the bundles come from that decide: the registry that the profile names, or the one bundle of the
+/// profile, which is in the store from then on.
 ///
 /// # Errors
-/// [`Refusal`] when the object store does not take it; another bundle under this digest is corruption.
-pub(crate) async fn store(ground: &Ground, bundle: &Bundle) -> anyhow::Result<()> {
-    let away = |error: objects::Error| {
-        let code = error.code();
-        let cause = anyhow::Error::from(error);
-        Refusal::new(code, format!("storing the bundle: {cause:#}"))
+/// [`Refusal`] when the one bundle does not compile, or the object store does not take what may decide.
+pub(crate) async fn resolver(profile: &Profile, ground: &Ground) -> anyhow::Result<Bundles> {
+    let attributes = profile.semantics.attributes.as_ref();
+    let Some(dir) = &profile.decision.registry_dir else {
+        let (bundle, files) = sources(profile.decision.bundle_dir.as_deref())?;
+        let compiled = compile(&bundle, &files, attributes)?;
+        let stored = stored::store(ground.objects.as_ref(), &bundle).await;
+        stored.map_err(unstored)?;
+        return Ok(Bundles::only(compiled, ground));
     };
-    let key: ObjectKey = format!("mpr/bundles/{}.json", bundle.digest()).parse()?;
-    // The name is a label, not part of the identity: the first one stands.
-    let body = serde_json::to_vec_pretty(bundle)?;
-    let put = ground.objects.put_new(&key, body.into()).await;
-    match put.map_err(away)? {
-        Put::Created | Put::Same => Ok(()),
-        Put::Conflict { .. } => {
-            let stored = ground.objects.get(&key).await.map_err(away)?;
-            let stored = stored.context("the bundle vanished")?;
-            let stored: Bundle = serde_json::from_slice(&stored)?;
-            anyhow::ensure!(
-                stored.digest() == bundle.digest(),
-                "object {key} is not the bundle it names"
-            );
-            Ok(())
+    let registry = Directory::new(dir.clone(), ground.objects.clone());
+    Ok(Bundles::of(Arc::new(registry), ground, attributes.cloned()))
+}
+
+/// That the store does not take a bundle.
+fn unstored(error: stored::Error) -> anyhow::Error {
+    match error {
+        stored::Error::Objects(error) => {
+            let code = error.code();
+            let cause = anyhow::Error::from(error);
+            Refusal::new(code, format!("storing the bundle: {cause:#}")).into()
         }
+        error => error.into(),
     }
+}
+
+/// The bundles of the service roles, and the policy in force for the profile's own tenant.
+///
+/// # Errors
+/// As [`resolver`].
+pub(crate) async fn deciding(platform: &Platform) -> anyhow::Result<(Arc<Bundles>, Digest)> {
+    let (profile, ground) = (&platform.profile, &platform.ground);
+    let bundles = resolver(profile, &ground.acting_as("svc:decision")).await?;
+    if profile.decision.registry_dir.is_some() {
+        // Who starts while the store is away must not find out with the first payment.
+        bundles.closed().await.map_err(|error| match error {
+            decision::Error::Bundle(error) => unstored(error),
+            error => error.into(),
+        })?;
+    }
+    let scope = bundles.scope(profile.semantics.tenant_id.as_ref(), PRIMARY_SLOT);
+    let policy = bundles.in_force(&scope).await?.bundle.policy_digest;
+    Ok((Arc::new(bundles), policy))
 }

@@ -17,7 +17,9 @@ pub(crate) use crate::app::cli::actions::ActionsCommand;
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
 pub(crate) use crate::app::cli::bench::{Bench, BenchFeatures, BenchIngest, BenchLoop, BenchScore};
 pub(crate) use crate::app::cli::decision::{DecisionCommand, PostureCommand, PostureForce};
-pub(crate) use crate::app::cli::fabric::{BundleCommand, ListAdd, ListCommand, ListPlace};
+pub(crate) use crate::app::cli::fabric::{
+    BundleCommand, ListAdd, ListCommand, ListPlace, MprCommand,
+};
 pub(crate) use crate::app::cli::graph::{GraphCommand, Of as GraphOf};
 pub(crate) use crate::app::cli::ig::{Ambiguous, Ig, Quarantine, Receipts};
 
@@ -153,6 +155,9 @@ pub(crate) enum Command {
     /// Bundles: check a folder, import a model
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// The registry of bundles: which one is in force for whom
+    #[command(subcommand)]
+    Mpr(MprCommand),
     /// The lists that policies look entities up in
     #[command(subcommand)]
     List(ListCommand),

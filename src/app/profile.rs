@@ -100,6 +100,9 @@ impl Profile {
             );
         }
         self.check_auth()?;
+        if self.decision.bundle_dir.is_some() && self.decision.registry_dir.is_some() {
+            return Err("decision.bundle_dir and decision.registry_dir: one of the two");
+        }
         if (self.substrates.kind == SubstrateKind::Managed) != self.substrates.managed.is_some() {
             return Err(
                 "substrates.managed says where the servers are: with kind managed, and only then",

@@ -19,14 +19,13 @@ use crate::app::platform::{self, Platform};
 use crate::app::profile::Profile;
 use crate::app::{access, actions, auth, bundles, progress, secrets};
 use crate::contracts::action_intent::IntentType;
-use crate::contracts::bundle::Bundle;
-use crate::engine::CompiledBundle;
+use crate::domain::digest::Digest;
 use crate::ingress::ig::{self, Ig};
 use crate::maintenance::{self, Maintenance};
 use crate::rtdl::actions::{self as al, Actions};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
-use crate::rtdl::decision::{self, Decision, Looks};
+use crate::rtdl::decision::{self, Bundles, Decision, Looks};
 use crate::rtdl::graph::{self, GraphProjection};
 use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
@@ -119,10 +118,8 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Running> {
     let profile = &platform.profile;
     let here = Here::of(roles);
-    let (bundle, files) = bundles::sources(profile.decision.bundle_dir.as_deref())?;
-    let compiled = bundles::compile(&bundle, &files, profile.semantics.attributes.as_ref())?;
-    let ground = under(platform, &bundle);
-    bundles::store(&ground, &bundle).await?;
+    let (bundles, policy) = bundles::deciding(platform).await?;
+    let ground = under(platform, &policy);
     let flush = Flush::default();
     let mut ingress = Tasks::new(CancellationToken::new());
     let mut consumers = Tasks::new(CancellationToken::new());
@@ -130,7 +127,7 @@ pub(crate) async fn start(
     let shared_key = profile.gate.token_key_file.as_deref();
     let token_key = secrets::token_key(shared_key, &platform.data_dir, platform.entropy.as_ref())?;
     let entropy = platform.entropy.clone();
-    let decision = decision_role(platform, &ground, compiled);
+    let decision = decision_role(platform, &ground, bundles);
     let gate = Ig::create(
         gate_options(platform, listen),
         ground.clone(),
@@ -200,9 +197,9 @@ async fn trim(bus: Arc<EmbeddedBus>, clock: Arc<dyn Clock>, stop: CancellationTo
     }
 }
 
-fn under(platform: &Platform, bundle: &Bundle) -> Ground {
+fn under(platform: &Platform, policy: &Digest) -> Ground {
     let slot = &platform.profile.semantics.bundle_slot;
-    platform::under_policy(&platform.ground, &bundle.policy_digest(), slot)
+    platform::under_policy(&platform.ground, policy, slot)
 }
 
 fn bind_addr(platform: &Platform, listen: Listen) -> SocketAddr {
@@ -254,11 +251,7 @@ fn inlet_options(platform: &Platform) -> inlet::Options {
     options
 }
 
-fn decision_role(
-    platform: &Platform,
-    ground: &Ground,
-    bundle: Arc<CompiledBundle>,
-) -> Arc<Decision> {
+fn decision_role(platform: &Platform, ground: &Ground, bundles: Arc<Bundles>) -> Arc<Decision> {
     let options = decision::Options {
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
@@ -266,7 +259,7 @@ fn decision_role(
         posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
-    Decision::create(options, ground.clone(), bundle)
+    Decision::resolving(options, ground, bundles)
 }
 
 fn acting(platform: &Platform, ground: &Ground) -> anyhow::Result<Arc<Actions>> {

@@ -9,6 +9,8 @@ pub mod action_outcome;
 pub mod archive_row;
 pub mod attributes;
 pub mod bundle;
+pub mod bundle_registry;
+pub mod bundle_resolver;
 pub mod canonical;
 pub mod case_message;
 pub mod case_trigger;

@@ -136,6 +136,8 @@ vocabulary!(
         BundleFallback = "BUNDLE_FALLBACK",
         /// No bundle may decide.
         BundleNone = "BUNDLE_NONE",
+        /// The active bundle decides again; the calm time is not over.
+        BundleRestored = "BUNDLE_RESTORED",
         /// An operator said so.
         Forced = "FORCED",
     }

@@ -14,6 +14,17 @@ use crate::engine::scoring::{self, Model};
 /// The slot that acts.
 pub const PRIMARY_SLOT: &str = "primary";
 
+/// The bundle that decides where none may (L8): it looks at nothing and declines. Its texts are for ever: every
+/// decision that it made names their digest.
+#[must_use]
+pub fn fail_closed() -> Bundle {
+    Bundle::new(
+        "fail-closed",
+        include_str!("../../profiles/bundles/fail-closed/feature_set.yaml"),
+        include_str!("../../profiles/bundles/fail-closed/policy.yaml"),
+    )
+}
+
 /// What the texts of a bundle are called in diagnostics; model and manifest stand beside the policy.
 #[derive(Debug, Clone, Copy)]
 pub struct FileNames<'f> {
@@ -22,6 +33,12 @@ pub struct FileNames<'f> {
 }
 
 impl FileNames<'_> {
+    /// Those of a bundle that comes from the store.
+    pub const PLAIN: FileNames<'static> = FileNames {
+        feature_set: "feature_set.yaml",
+        policy: "policy.yaml",
+    };
+
     /// The name of a part that stands beside the policy.
     fn beside(&self, name: &str) -> String {
         match self.policy.rsplit_once('/') {

@@ -17,6 +17,7 @@ pub mod graph;
 pub(crate) mod manifest;
 pub mod policy;
 pub mod posture;
+pub mod resolution;
 pub mod scoring;
 pub(crate) mod yaml;
 
@@ -24,6 +25,8 @@ pub(crate) mod yaml;
 mod bundle_tests;
 #[cfg(test)]
 mod decide_tests;
+#[cfg(test)]
+mod resolution_tests;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::vocabulary::{Capability, Outcome, Posture};
 use crate::engine::event::EventRecord;
-use crate::engine::features::{FeatureState, FeatureVector};
+use crate::engine::features::{FeatureSet, FeatureState, FeatureVector};
 use crate::engine::policy::PolicyResult;
 
 /// The outcome of every decision where no bundle may decide.
@@ -29,15 +29,17 @@ pub fn degradation(posture: Posture) -> Option<String> {
     (posture != Posture::Normal).then(|| format!("POSTURE_{posture}"))
 }
 
-/// The features of `event` that a decision may see; what is switched off is missing.
+/// The features of `event` that a decision by a bundle of this set may see; what is switched off is missing,
+/// and then the state may be of another set.
 pub fn features(
+    set: &FeatureSet,
     state: &mut FeatureState,
     event: &EventRecord,
     capabilities: &BTreeSet<Capability>,
 ) -> FeatureVector {
     match capabilities.contains(&Capability::Features) {
         true => state.compute_with(event, capabilities.contains(&Capability::Graph)),
-        false => FeatureVector::missing(state.set()),
+        false => FeatureVector::missing(set),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod archive;
+pub mod bundles;
 pub mod commit;
 pub mod consumer;
 pub mod decisions;

@@ -40,6 +40,7 @@ mod posture;
 #[expect(dead_code, reason = "storms use the rest")]
 mod receiver;
 mod repeats;
+mod resolution;
 mod routes;
 mod schemathesis;
 #[path = "../support/servers.rs"]

@@ -19,7 +19,7 @@ use fraudplat::engine::bundle::FileNames;
 use fraudplat::governance::counters::Counter;
 use fraudplat::rtdl::audit;
 use fraudplat::rtdl::decision::ladder::Thresholds;
-use fraudplat::rtdl::decision::{Decision, Options};
+use fraudplat::rtdl::decision::{Bundles, Decision, Options};
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::db::Client;
 use fraudplat::substrate::tasks::Tasks;
@@ -43,7 +43,7 @@ version: 1
 features:
   - {name: n, entity: [customer_id], agg: count, window: 2d}
 ";
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 policy: restore
 policy_rev: 1
 default: APPROVE
@@ -60,6 +60,16 @@ pub(crate) fn bundle(features: &str) -> Bundle {
         policy: POLICY.to_owned(),
         model: None,
         manifest: None,
+    }
+}
+
+fn options() -> Options {
+    Options {
+        batch_records_max: 40,
+        batch_bytes_max: 1 << 20,
+        join_wait_ms: 60_000,
+        posture: Thresholds::default(),
+        snapshot_decisions: 100,
     }
 }
 
@@ -282,15 +292,17 @@ impl Run {
             policy: "p",
         };
         let compiled = CompiledBundle::compile(bundle, names).unwrap();
-        let options = Options {
-            batch_records_max: 40,
-            batch_bytes_max: 1 << 20,
-            join_wait_ms: 60_000,
-            posture: Thresholds::default(),
-            snapshot_decisions: 100,
-        };
         let mut tasks = Tasks::new(CancellationToken::new());
-        Decision::create(options, self.world.ground.clone(), Arc::new(compiled)).start(&mut tasks);
+        let (options, ground) = (options(), self.world.ground.clone());
+        Decision::create(options, ground, Arc::new(compiled)).start(&mut tasks);
+        tasks
+    }
+
+    /// A decision role that decides by what is in force.
+    pub(crate) fn start_resolving(&self, bundles: Bundles) -> Tasks {
+        let mut tasks = Tasks::new(CancellationToken::new());
+        let ground = &self.world.ground;
+        Decision::resolving(options(), ground, Arc::new(bundles)).start(&mut tasks);
         tasks
     }
 

@@ -20,6 +20,7 @@ mod kinesis_server;
 mod postgres;
 mod posture;
 mod reshard;
+mod resolution;
 mod restore;
 mod search;
 #[path = "../support/tcp_proxy.rs"]

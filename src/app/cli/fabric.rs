@@ -1,4 +1,5 @@
-//! `fraudplat bundle` and `fraudplat list`: what decides, and who stands on which list.
+//! `fraudplat bundle`, `fraudplat mpr` and `fraudplat list`: what decides, for whom, and who stands on which
+//! list.
 
 use std::path::PathBuf;
 
@@ -25,6 +26,21 @@ pub(crate) enum BundleCommand {
         out: PathBuf,
         #[arg(long, value_name = "COLUMN=FEATURE")]
         rename: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MprCommand {
+    /// Which bundle decides in a scope, and why: tenant, global, fallback, or none
+    #[command(
+        after_help = "Asks registry and object store now. A running worker asks about once a second; while the registry does not answer it keeps what it was told for five minutes."
+    )]
+    Resolve {
+        /// Whose decisions [default: those of runs without a tenant]
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        #[arg(long, default_value = "primary", value_name = "SLOT")]
+        slot: String,
     },
 }
 

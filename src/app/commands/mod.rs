@@ -16,6 +16,7 @@ mod ig;
 mod list;
 mod maintain;
 pub(crate) mod migrate;
+mod mpr;
 pub(crate) mod profiles;
 pub(crate) mod provision;
 mod receipts;
@@ -191,6 +192,7 @@ async fn carry_out(call: &Call, command: Command) -> anyhow::Result<u8> {
         Command::Maintenance(command) => Box::pin(maintain::run(call, &command)).await,
         Command::Auth(command) => auth::run(call, &command).await,
         Command::List(command) => list::run(call, &command).await,
+        Command::Mpr(command) => mpr::run(call, &command).await,
         Command::Policy(_) | Command::Features(_) | Command::Bundle(_) | Command::Profile(_) => {
             Ok(DONE)
         }

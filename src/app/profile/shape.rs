@@ -266,6 +266,8 @@ impl Retention {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decision {
     pub(crate) bundle_dir: Option<PathBuf>,
+    /// A folder with a `registry.yaml`, instead of one bundle.
+    pub(crate) registry_dir: Option<PathBuf>,
     pub(crate) snapshot_decisions: NonZeroU32,
 }
 

@@ -201,7 +201,8 @@ impl<'a> Past<'a> {
     ) -> Result<(EventRecord, DecisionBody), Error> {
         let event = self.up_to(bundle, body, evidence).await?;
         let capabilities = evidence.switched_on();
-        let features = posture::features(self.features(bundle), &event, &capabilities);
+        let (set, state) = (&bundle.feature_set, self.features(bundle));
+        let features = posture::features(set, state, &event, &capabilities);
         let given = Given {
             event: &event,
             frame: &frame(evidence, context)?,

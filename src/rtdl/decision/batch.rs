@@ -84,7 +84,8 @@ impl Deciding<'_> {
         );
         let capabilities = &self.judged.capabilities;
         // What the posture switches off is left out here, so that deciding stays one function.
-        let features = posture::features(&mut state.features, &pending.event, capabilities);
+        let (set, past) = (&self.bundle.feature_set, &mut state.features);
+        let features = posture::features(set, past, &pending.event, capabilities);
         let given = Given {
             event: &pending.event,
             frame: &found.frame,

@@ -2,7 +2,7 @@
 
 use crate::domain::ids::PlatformRunId;
 use crate::governance::corridor;
-use crate::runtime::{archive, consumer, lease};
+use crate::runtime::{archive, bundles, consumer, lease};
 use crate::substrate::{bus, db};
 
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,8 @@ pub enum Error {
     Bus(#[from] bus::Error),
     #[error(transparent)]
     Corridor(#[from] corridor::Denied),
+    #[error("the bundle that fails closed is not in the store")]
+    Bundle(#[from] bundles::Error),
     #[error("the stored position of {run} cannot be read: {cause}")]
     Position { run: PlatformRunId, cause: String },
     #[error("reading the past of a run from the archive")]

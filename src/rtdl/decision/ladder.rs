@@ -119,6 +119,7 @@ impl Ladder {
         signals: &PostureSignals,
         forced: Option<Posture>,
     ) -> Standing {
+        self.correct(signals.bundle);
         let worst = self.worst(signals, 1);
         if worst.posture > self.standing.posture {
             (self.standing, self.calm_since) = (worst, None);
@@ -139,6 +140,25 @@ impl Ladder {
             },
             _ => self.standing,
         }
+    }
+
+    /// What led down and is over must not be named any more: unlike a share or a lag, a bundle is there or not.
+    fn correct(&mut self, bundle: BundleState) {
+        let reason = &mut self.standing.reason;
+        *reason = match (*reason, bundle) {
+            (PostureReason::BundleNone, BundleState::Fallback) => PostureReason::BundleFallback,
+            (PostureReason::BundleNone | PostureReason::BundleFallback, BundleState::Resolved) => {
+                PostureReason::BundleRestored
+            }
+            (
+                PostureReason::BundleNone
+                | PostureReason::BundleFallback
+                | PostureReason::BundleRestored,
+                BundleState::None,
+            ) => PostureReason::BundleNone,
+            (PostureReason::BundleRestored, BundleState::Fallback) => PostureReason::BundleFallback,
+            (reason, _) => reason,
+        };
     }
 
     fn step_up(&mut self, worst: Standing) {
@@ -391,6 +411,29 @@ mod tests {
         assert_eq!(released.reason, PostureReason::OwnLag);
         let none = ladder.judge(at(4), &bundle(BundleState::None), Some(Posture::Normal));
         assert_eq!(none.posture, Posture::FailClosed);
+    }
+
+    #[test]
+    fn on_the_way_up_a_bundle_is_named_as_it_is() {
+        use BundleState::{Fallback, None as Closed, Resolved};
+        use Posture::{Degraded1, Degraded2, FailClosed, Normal};
+        use PostureReason::{BundleFallback, BundleNone, BundleRestored, Calm};
+        let mut ladder = ladder();
+        for (second, state, posture, reason) in [
+            (0, Closed, FailClosed, BundleNone),
+            (1, Resolved, FailClosed, BundleRestored),
+            (2, Closed, FailClosed, BundleNone),
+            (3, Fallback, FailClosed, BundleFallback),
+            (33, Fallback, Degraded2, BundleFallback),
+            (63, Fallback, Degraded1, BundleFallback),
+            (64, Resolved, Degraded1, BundleRestored),
+            (65, Fallback, Degraded1, BundleFallback),
+            (66, Resolved, Degraded1, BundleRestored),
+            (96, Resolved, Normal, Calm),
+        ] {
+            let stands = ladder.judge(at(second), &bundle(state), None);
+            assert_eq!(stands, Standing { posture, reason }, "at {second}");
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! **Invariant:** a worker's memory is a function of the log up to its committed position; when in
 //! doubt it is thrown away and restored: the newest snapshot that fits, and what came after it.
 
+mod adopt;
 mod anchor;
 mod asked;
 mod batch;
+mod bundles;
 mod doc;
 mod error;
 pub mod force;
@@ -30,6 +32,7 @@ mod told;
 mod watermark;
 mod worker;
 
+pub use bundles::{Bundles, InForce, KEEP_MS};
 pub use error::Error;
 pub use looks::Looks;
 pub use role::{Decision, Options};

@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::contracts::decision::BundleState;
 use crate::contracts::decision_notice::DecisionWaiter;
 use crate::contracts::groups::DECISION;
 use crate::contracts::ready::Ready;
@@ -20,7 +19,9 @@ use crate::domain::keys::Pins;
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::adopt::Resolving;
 use crate::rtdl::decision::anchor::Anchors;
+use crate::rtdl::decision::bundles::Bundles;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::posture::{RunPosture, StoreErrors};
@@ -53,7 +54,7 @@ pub struct Options {
 pub struct Decision {
     ground: Ground,
     options: Options,
-    bundle: Arc<CompiledBundle>,
+    bundles: Arc<Bundles>,
     looked: Looked,
     told: Arc<Told>,
 }
@@ -80,12 +81,20 @@ fn is_live(pins: &Pins, name: &str) -> bool {
 }
 
 impl Decision {
+    /// A role that decides by one bundle.
     #[must_use]
     pub fn create(options: Options, ground: Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
+        let bundles = Bundles::only(bundle, &ground.acting_as("svc:decision"));
+        Decision::resolving(options, &ground, Arc::new(bundles))
+    }
+
+    /// A role that decides by the bundles that are in force, which ask in its name.
+    #[must_use]
+    pub fn resolving(options: Options, ground: &Ground, bundles: Arc<Bundles>) -> Arc<Decision> {
         Arc::new(Decision {
             ground: ground.acting_as("svc:decision"),
             options,
-            bundle,
+            bundles,
             looked: Looked::new(),
             told: Arc::default(),
         })
@@ -227,6 +236,8 @@ impl Decision {
             run,
             cause: cause.to_string(),
         })?;
+        let mut ground = self.ground.clone();
+        let (resolving, bundle) = Resolving::begin(&self.bundles, &ready, &mut ground).await?;
         let shards = self.ground.bus.shards(Stream::Traffic).await?;
         if let Some(seen_at) = lease.watermark {
             for shard in shards.iter().map(worker::traffic) {
@@ -235,9 +246,11 @@ impl Decision {
             }
         }
         Ok(Some(Worker {
-            ground: self.ground.clone(),
+            ground,
             options: self.options.clone(),
-            bundle: Arc::clone(&self.bundle),
+            remembered: Arc::clone(&bundle),
+            bundle,
+            resolving,
             partitions: partitions.clone(),
             told: Arc::clone(&self.told),
             ready,
@@ -253,7 +266,6 @@ impl Decision {
             posture: RunPosture::new(self.options.posture, is_live),
             forces: Vec::new(),
             store_errors,
-            bundle_state: BundleState::Resolved,
             snapshots: snapshot::Writer::new(self.options.snapshot_decisions),
             batch_no: 0,
             renewed: Instant::now(),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::contracts::decision::BundleState;
 use crate::contracts::fact::Fact;
 use crate::contracts::groups::DECISION;
 use crate::contracts::permission::Corridor;
@@ -24,6 +23,7 @@ use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
 use crate::law;
 use crate::planted;
+use crate::rtdl::decision::adopt::Resolving;
 use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
@@ -63,7 +63,11 @@ pub(super) type Items = VecDeque<(SequenceNumber, Item)>;
 pub(super) struct Worker {
     pub(super) ground: Ground,
     pub(super) options: Options,
+    /// Decides.
     pub(super) bundle: Arc<CompiledBundle>,
+    /// Whose features the memory holds: the one that decides, or, while none may, the one before.
+    pub(super) remembered: Arc<CompiledBundle>,
+    pub(super) resolving: Resolving,
     pub(super) partitions: Partitions,
     /// Told of every decision once it is committed.
     pub(super) told: Arc<Told>,
@@ -85,8 +89,6 @@ pub(super) struct Worker {
     /// What operators say, as it was read with the frames of the batch.
     pub(super) forces: Vec<Force>,
     pub(super) store_errors: Arc<StoreErrors>,
-    /// How the bundle was come by.
-    pub(super) bundle_state: BundleState,
     pub(super) snapshots: snapshot::Writer,
     pub(super) anchors: Anchors,
     pub(super) batch_no: i64,
@@ -109,6 +111,7 @@ impl Worker {
     pub(super) async fn work(mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut is_drained = false;
         while !stop.is_cancelled() {
+            self.resolve().await?;
             // Asked before the read: what is sent after the end is seen to be refused by the gate.
             let was_over = self.is_over.load(Ordering::SeqCst);
             let asked_at = self.ground.clock.now();
@@ -144,9 +147,9 @@ impl Worker {
     }
 
     /// Between batches, so that the memory is that of the position.
-    async fn snapshot(&mut self) {
+    pub(super) async fn snapshot(&mut self) {
         let run = self.ready.pins.platform_run_id;
-        let (ground, bundle, position) = (&self.ground, &self.bundle, &self.position);
+        let (ground, bundle, position) = (&self.ground, &self.remembered, &self.position);
         let (snapshots, state) = (&mut self.snapshots, &mut self.state);
         snapshots.write(ground, bundle, &run, position, state).await;
     }
@@ -272,7 +275,7 @@ impl Worker {
             let shards: Vec<ShardRef> = self.shards.iter().map(traffic).collect();
             let restore = Restore {
                 ground: &self.ground,
-                bundle: &self.bundle,
+                bundle: &self.remembered,
                 ready: &self.ready,
                 shards: &shards,
                 position: &self.position,
@@ -368,7 +371,7 @@ impl Worker {
             lacks: &lacks,
             forces: &self.forces,
             store_errors: &self.store_errors,
-            bundle: self.bundle_state,
+            bundle: self.resolving.state,
         };
         Some(self.posture.judge(&asked))
     }
