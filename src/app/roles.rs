@@ -26,7 +26,7 @@ use crate::maintenance::{self, Maintenance};
 use crate::rtdl::actions::{self as al, Actions};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
-use crate::rtdl::decision::{self, Decision, Looks};
+use crate::rtdl::decision::{self, Decision, Looks, Shadows};
 use crate::rtdl::graph::{self, GraphProjection};
 use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
@@ -130,7 +130,8 @@ pub(crate) async fn start(
     let shared_key = profile.gate.token_key_file.as_deref();
     let token_key = secrets::token_key(shared_key, &platform.data_dir, platform.entropy.as_ref())?;
     let entropy = platform.entropy.clone();
-    let decision = decision_role(platform, &ground, compiled);
+    let shadows = shadows(profile, &ground).await;
+    let decision = decision_role(platform, &ground, compiled, shadows);
     let gate = Ig::create(
         gate_options(platform, listen),
         ground.clone(),
@@ -258,6 +259,7 @@ fn decision_role(
     platform: &Platform,
     ground: &Ground,
     bundle: Arc<CompiledBundle>,
+    shadows: Shadows,
 ) -> Arc<Decision> {
     let options = decision::Options {
         batch_records_max: 1_000,
@@ -266,7 +268,24 @@ fn decision_role(
         posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
-    Decision::create(options, ground.clone(), bundle)
+    Decision::create_with(options, ground.clone(), bundle, shadows)
+}
+
+/// The bundles of the shadow slots. One that cannot be used is said and counted; it keeps nothing from
+/// starting.
+async fn shadows(profile: &Profile, ground: &Ground) -> Shadows {
+    let declared = profile.semantics.attributes.as_ref();
+    let mut shadows = Shadows::default();
+    for (slot, dir) in &profile.decision.shadows {
+        match bundles::shadow(ground, (slot, dir), declared).await {
+            Ok(bundle) => shadows.bundles.push(bundle),
+            Err(error) => {
+                tracing::warn!(slot, dir = %dir.display(), error = %format!("{error:#}"), "a shadow bundle cannot be used; its slot stays empty");
+                shadows.n_broken += 1;
+            }
+        }
+    }
+    shadows
 }
 
 fn acting(platform: &Platform, ground: &Ground) -> anyhow::Result<Arc<Actions>> {

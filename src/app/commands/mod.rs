@@ -24,6 +24,7 @@ pub(crate) mod replay;
 pub(crate) mod report;
 mod requeue;
 mod runs;
+mod shadows;
 pub(crate) mod sr;
 pub(crate) mod table;
 mod what_if;

@@ -24,7 +24,9 @@ use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::posture::{RunPosture, StoreErrors};
+use crate::rtdl::decision::shadow::Shadows;
 use crate::rtdl::decision::told::{Told, Waiter};
+use crate::rtdl::decision::warm::WarmUps;
 use crate::rtdl::decision::worker::Worker;
 use crate::rtdl::decision::{join, snapshot, store, worker};
 use crate::runtime::ground::Ground;
@@ -54,6 +56,7 @@ pub struct Decision {
     ground: Ground,
     options: Options,
     bundle: Arc<CompiledBundle>,
+    shadows: Shadows,
     looked: Looked,
     told: Arc<Told>,
 }
@@ -82,10 +85,22 @@ fn is_live(pins: &Pins, name: &str) -> bool {
 impl Decision {
     #[must_use]
     pub fn create(options: Options, ground: Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
+        Decision::create_with(options, ground, bundle, Shadows::default())
+    }
+
+    /// The same, with bundles that decide beside the one that acts.
+    #[must_use]
+    pub fn create_with(
+        options: Options,
+        ground: Ground,
+        bundle: Arc<CompiledBundle>,
+        shadows: Shadows,
+    ) -> Arc<Decision> {
         Arc::new(Decision {
             ground: ground.acting_as("svc:decision"),
             options,
             bundle,
+            shadows,
             looked: Looked::new(),
             told: Arc::default(),
         })
@@ -234,10 +249,13 @@ impl Decision {
                 self.ground.bus.recall(&shard, at, seen_at);
             }
         }
-        Ok(Some(Worker {
+        let mut worker = Worker {
             ground: self.ground.clone(),
             options: self.options.clone(),
             bundle: Arc::clone(&self.bundle),
+            wanted: BTreeMap::new(),
+            warm_ups: WarmUps::default(),
+            n_broken_shadows: self.shadows.n_broken,
             partitions: partitions.clone(),
             told: Arc::clone(&self.told),
             ready,
@@ -257,6 +275,10 @@ impl Decision {
             snapshots: snapshot::Writer::new(self.options.snapshot_decisions),
             batch_no: 0,
             renewed: Instant::now(),
-        }))
+        };
+        for bundle in &self.shadows.bundles {
+            worker.want(bundle);
+        }
+        Ok(Some(worker))
     }
 }
