@@ -67,6 +67,16 @@ pub struct GroupProgress {
     pub tip: Position,
 }
 
+impl std::fmt::Display for FeatureSetState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FeatureSetState::Warm => "WARM",
+            FeatureSetState::Warming => "WARMING",
+            FeatureSetState::Cold => "COLD",
+        })
+    }
+}
+
 impl RunProgress {
     /// Whether every group has passed `target` in every shard that it reads.
     #[must_use]

@@ -22,6 +22,7 @@ mod posture;
 mod reshard;
 mod restore;
 mod search;
+mod shadow;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
 mod world;
