@@ -90,6 +90,22 @@ pub(crate) fn compile(
     Ok(Arc::new(compiled))
 }
 
+/// The bundle of a folder in a shadow slot, put under its digest.
+///
+/// # Errors
+/// When it cannot be read, compiled or stored.
+pub(crate) async fn shadow(
+    ground: &Ground,
+    (slot, dir): (&str, &Path),
+    declared: Option<&Attributes>,
+) -> anyhow::Result<Arc<CompiledBundle>> {
+    let (bundle, files) = sources(Some(dir))?;
+    let compiled = compile(&bundle, &files, declared)?;
+    store(ground, &bundle).await?;
+    let compiled = Arc::into_inner(compiled).context("the bundle is in use already")?;
+    Ok(Arc::new(compiled.in_slot(slot)))
+}
+
 /// Refuses what disagrees with the declared attributes.
 ///
 /// # Errors

@@ -345,6 +345,14 @@ pub(crate) enum Dla {
         #[arg(value_name = "DECISION_ID")]
         id: String,
     },
+    /// How the shadow bundles of a run agree with what was decided: outcomes and scores side by side
+    Shadows {
+        #[arg(long, value_name = "RUN")]
+        run: String,
+        /// Only this slot, such as shadow_1 [default: all]
+        #[arg(long, value_name = "SLOT")]
+        slot: Option<String>,
+    },
     /// Write the decisions of a run to a file, body and evidence, one JSON object a line
     Export {
         #[arg(long, value_name = "RUN")]

@@ -66,6 +66,10 @@ pub(crate) fn progress() -> Doc {
                 "platform_run_id": RUN, "state": "STARTED", "groups": [group], "decisions_count": 17,
                 "first_decided_at": "2025-01-31T12:00:00.502117Z",
                 "last_decided_at": "2025-01-31T12:00:04.757606Z",
+                "feature_sets": [{
+                    "feature_set_digest": "6".repeat(64), "slots": ["primary"], "state": "WARM", "events": 17,
+                    "decided": 17,
+                }],
             }),
         )
         .refuses(404, &[(Code::RunUnknown, "there is no run run_c0f5…")])

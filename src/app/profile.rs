@@ -115,6 +115,7 @@ impl Profile {
             return Err("a stream needs at least one shard");
         }
         self.actions.check()?;
+        self.decision.check(&self.semantics)?;
         self.check_retention()
     }
 
@@ -292,6 +293,26 @@ mod tests {
                 "{}",
                 profile.profile
             );
+        }
+    }
+
+    #[test]
+    fn a_shadow_stands_in_a_slot_that_is_declared() {
+        let mut profile = Profile::load("embedded").unwrap();
+        let digest = profile.semantic_digest();
+        profile.decision.shadows = [("shadow_2".to_owned(), "dir".into())].into();
+        assert_eq!(profile.check(), Ok(()));
+        assert_eq!(profile.semantic_digest(), digest, "a pointer means nothing");
+        profile.semantics.shadow_slots = Some(["shadow_next".to_owned()].into());
+        assert_ne!(profile.semantic_digest(), digest);
+        assert!(
+            profile
+                .check()
+                .is_err_and(|it| it.starts_with("decision.shadows"))
+        );
+        for illegal in ["primary", "shadow_", "shadow_A", "next"] {
+            profile.semantics.shadow_slots = Some([illegal.to_owned()].into());
+            assert!(profile.check().is_err(), "{illegal}");
         }
     }
 

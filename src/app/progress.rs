@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION, GRAPH_GROUPS};
-use crate::contracts::progress::{GroupProgress, RunProgress, RunState};
+use crate::contracts::progress::{FeatureSetProgress, GroupProgress, RunProgress, RunState};
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
@@ -16,6 +16,7 @@ use crate::substrate::db::Client;
 const READ_STATE: &str = include_str!("sql/read_run_state.sql");
 const LIST_OPEN: &str = include_str!("sql/list_open_runs.sql");
 const READ_DECIDED: &str = include_str!("sql/read_decided.sql");
+const READ_FEATURES: &str = include_str!("sql/read_feature_state.sql");
 
 /// The progress of a run; `None` if there is no such run. Without an archive nobody waits for one.
 ///
@@ -41,7 +42,19 @@ pub(crate) async fn read(
         decisions_count: row.get(0),
         first_decided_at: first,
         last_decided_at: last,
+        feature_sets: feature_sets(&client, run).await?,
     }))
+}
+
+/// What the worker of the run last said of its features.
+async fn feature_sets(
+    client: &Client,
+    run: &PlatformRunId,
+) -> anyhow::Result<Vec<FeatureSetProgress>> {
+    let statement = client.prepare_cached(READ_FEATURES).await?;
+    let row = client.query_opt(&statement, &[run]).await?;
+    let said = row.map(|row| serde_json::from_str(row.get(0)));
+    Ok(said.transpose()?.unwrap_or_default())
 }
 
 /// The state that the run's facts say.

@@ -25,7 +25,7 @@ use crate::maintenance::{self, Maintenance};
 use crate::rtdl::actions::{self as al, Actions};
 use crate::rtdl::archive::{self, Archive};
 use crate::rtdl::audit;
-use crate::rtdl::decision::{self, Bundles, Decision, Looks};
+use crate::rtdl::decision::{self, Bundles, Decision, Looks, Shadows};
 use crate::rtdl::graph::{self, GraphProjection};
 use crate::rtdl::inlet::{self, Inlet};
 use crate::runtime::archive::Flush;
@@ -127,7 +127,8 @@ pub(crate) async fn start(
     let shared_key = profile.gate.token_key_file.as_deref();
     let token_key = secrets::token_key(shared_key, &platform.data_dir, platform.entropy.as_ref())?;
     let entropy = platform.entropy.clone();
-    let decision = decision_role(platform, &ground, bundles);
+    let shadows = shadows(profile, &ground).await;
+    let decision = decision_role(platform, &ground, bundles, shadows);
     let gate = Ig::create(
         gate_options(platform, listen),
         ground.clone(),
@@ -251,7 +252,12 @@ fn inlet_options(platform: &Platform) -> inlet::Options {
     options
 }
 
-fn decision_role(platform: &Platform, ground: &Ground, bundles: Arc<Bundles>) -> Arc<Decision> {
+fn decision_role(
+    platform: &Platform,
+    ground: &Ground,
+    bundles: Arc<Bundles>,
+    shadows: Shadows,
+) -> Arc<Decision> {
     let options = decision::Options {
         batch_records_max: 1_000,
         batch_bytes_max: 4 << 20,
@@ -259,7 +265,24 @@ fn decision_role(platform: &Platform, ground: &Ground, bundles: Arc<Bundles>) ->
         posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
     };
-    Decision::resolving(options, ground, bundles)
+    Decision::resolving(options, ground, bundles, shadows)
+}
+
+/// The bundles of the shadow slots. One that cannot be used is said and counted; it keeps nothing from
+/// starting.
+async fn shadows(profile: &Profile, ground: &Ground) -> Shadows {
+    let declared = profile.semantics.attributes.as_ref();
+    let mut shadows = Shadows::default();
+    for (slot, dir) in &profile.decision.shadows {
+        match bundles::shadow(ground, (slot, dir), declared).await {
+            Ok(bundle) => shadows.bundles.push(bundle),
+            Err(error) => {
+                tracing::warn!(slot, dir = %dir.display(), error = %format!("{error:#}"), "a shadow bundle cannot be used; its slot stays empty");
+                shadows.n_broken += 1;
+            }
+        }
+    }
+    shadows
 }
 
 fn acting(platform: &Platform, ground: &Ground) -> anyhow::Result<Arc<Actions>> {

@@ -1,6 +1,8 @@
 //! What a decision worker remembers of a run, at rest: `{run}/rtdl/snapshots/…`. A shortcut, never
 //! evidence: all of it follows from the records up to its position.
 
+use std::collections::BTreeMap;
+
 use crate::contracts::run_position::RunPosition;
 use crate::domain::canonical::{Canon, ReadError, Reader};
 use crate::domain::digest::Digest;
@@ -8,6 +10,8 @@ use crate::domain::ids::PlatformRunId;
 
 /// Names the form; another form has another name.
 const FORM: &str = "fraudplat/run_snapshot/v1";
+/// The form with states of further feature sets; one without any is still written as the first.
+const FORM_FURTHER: &str = "fraudplat/run_snapshot/v2";
 /// So much of a decision id tells events of one run apart.
 pub const MET_BYTES: usize = 16;
 
@@ -23,6 +27,8 @@ pub struct RunSnapshot {
     pub met: Vec<Met>,
     /// The state of the features, as the engine writes it.
     pub features: Vec<u8>,
+    /// The states of further feature sets at the same position, by the digest of the set.
+    pub further: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// Why bytes are no snapshot.
@@ -30,7 +36,7 @@ pub struct RunSnapshot {
 pub enum Error {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("its form is `{found}`, this release reads `{FORM}`")]
+    #[error("its form is `{found}`, this release reads `{FORM}` and `{FORM_FURTHER}`")]
     Form { found: String },
     #[error("its position cannot be read")]
     Position(#[source] serde_json::Error),
@@ -43,12 +49,19 @@ impl RunSnapshot {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut canon = Canon::new();
-        canon
-            .array(5)
-            .text(FORM)
-            .bytes(self.run.digest().as_bytes());
+        match self.further.is_empty() {
+            true => canon.array(5).text(FORM),
+            false => canon.array(6).text(FORM_FURTHER),
+        };
+        canon.bytes(self.run.digest().as_bytes());
         canon.text(&self.position.to_text());
         canon.bytes(self.met.as_flattened()).bytes(&self.features);
+        if !self.further.is_empty() {
+            canon.array(self.further.len());
+        }
+        for (set, features) in &self.further {
+            canon.array(2).bytes(set.as_bytes()).bytes(features);
+        }
         canon.into_bytes()
     }
 
@@ -57,9 +70,9 @@ impl RunSnapshot {
     pub fn from_bytes(bytes: &[u8]) -> Result<RunSnapshot, Error> {
         let contradiction = |what| Error::Contradiction { what };
         let mut reader = Reader::new(bytes);
-        reader.array_of(5)?;
+        let length = reader.array()?;
         let found = reader.text()?;
-        if found != FORM {
+        if !matches!((length, found), (5, FORM) | (6, FORM_FURTHER)) {
             let found = found.to_owned();
             return Err(Error::Form { found });
         }
@@ -72,6 +85,10 @@ impl RunSnapshot {
         }
         let met = met.to_vec();
         let features = reader.bytes()?.to_vec();
+        let further = match length {
+            5 => BTreeMap::new(),
+            _ => read_further(&mut reader)?,
+        };
         reader.end()?;
         if i64::try_from(met.len()) != Ok(position.seq) {
             return Err(contradiction("not one met event a decision"));
@@ -81,7 +98,14 @@ impl RunSnapshot {
             position,
             met,
             features,
+            further,
         })
+    }
+
+    /// The state of a feature set, if it is here: the first one is of a set that only its bytes name.
+    pub fn states(&self, set: &Digest) -> impl Iterator<Item = &[u8]> {
+        let named = self.further.get(set).map(Vec::as_slice);
+        named.into_iter().chain([self.features.as_slice()])
     }
 
     /// What the keys of a run's snapshots begin with.
@@ -110,6 +134,28 @@ impl RunSnapshot {
     }
 }
 
+/// In order of their digests, each once, at least one: there is one way to write them.
+fn read_further(reader: &mut Reader<'_>) -> Result<BTreeMap<Digest, Vec<u8>>, Error> {
+    let contradiction = |what| Error::Contradiction { what };
+    let mut further = BTreeMap::new();
+    for _ in 0..reader.array()? {
+        reader.array_of(2)?;
+        let set = Digest::from_slice(reader.bytes()?);
+        let set = set.map_err(|_| contradiction("a digest that is none"))?;
+        if further
+            .last_key_value()
+            .is_some_and(|(last, _)| set <= *last)
+        {
+            return Err(contradiction("further states out of order"));
+        }
+        further.insert(set, reader.bytes()?.to_vec());
+    }
+    match further.is_empty() {
+        true => Err(contradiction("no further state")),
+        false => Ok(further),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +171,7 @@ mod tests {
             },
             met,
             features: vec![1, 2, 3],
+            further: BTreeMap::new(),
         }
     }
 
@@ -138,6 +185,25 @@ mod tests {
         assert!(key.starts_with(&RunSnapshot::prefix(&one.run)), "{key}");
         assert_eq!(RunSnapshot::parse_key(&key), Some((2, content)));
         assert_eq!(RunSnapshot::parse_key("run/rtdl/snapshots/else"), None);
+    }
+
+    #[test]
+    fn further_states_are_read_back_by_their_set() {
+        let mut one = snapshot(vec![[1; 16]], 1);
+        let (a, b) = (Digest::of_bytes(b"a"), Digest::of_bytes(b"b"));
+        one.further = BTreeMap::from([(a, vec![4]), (b, vec![5, 6])]);
+        let bytes = one.to_bytes();
+        let read = RunSnapshot::from_bytes(&bytes).unwrap();
+        assert_eq!(read, one);
+        let states = |set: &Digest| read.states(set).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(states(&b), [vec![5, 6], vec![1, 2, 3]]);
+        assert_eq!(states(&Digest::of_bytes(b"c")), [vec![1, 2, 3]]);
+        for at in 0..bytes.len() {
+            assert!(
+                RunSnapshot::from_bytes(&bytes[..at]).is_err(),
+                "cut at {at}"
+            );
+        }
     }
 
     #[test]

@@ -114,6 +114,7 @@ fn refusals_end_with_3_and_a_code() {
         (&["wsp", "stream", "--run", &unknown], "RUN_UNKNOWN"),
         (&["reconcile", "run", "--run", &unknown], "RUN_UNKNOWN"),
         (&["dla", "verify", "--run", &unknown], "RUN_UNKNOWN"),
+        (&["dla", "shadows", "--run", &unknown], "RUN_UNKNOWN"),
         (&["replay", "decision", &decision], "NOT_FOUND"),
         (
             &["sr", "run", "--dataset", "x.csv", "--mapping", "nowhere"],

@@ -46,6 +46,7 @@ mod schemathesis;
 #[path = "../support/servers.rs"]
 #[expect(dead_code, reason = "storms use the rest")]
 mod servers;
+mod shadows;
 #[path = "../support/shop.rs"]
 mod shop;
 mod slice;

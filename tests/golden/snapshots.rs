@@ -1,6 +1,7 @@
 //! Samples of what a restart reads: the state of a feature set, and the snapshot of a run around
 //! it. Both have their own canonical writers; other bytes than the sample's need another form.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
@@ -118,6 +119,7 @@ fn snapshot(features: Vec<u8>) -> RunSnapshot {
         },
         met: vec![[1; 16], [2; 16], [3; 16]],
         features,
+        further: BTreeMap::new(),
     }
 }
 
@@ -165,6 +167,16 @@ fn the_snapshot_of_a_run_is_written_and_read_alike() {
     let (set, digest) = set();
     let whole = snapshot(state(&set).to_bytes(&digest));
     let sample = check("run_snapshot", &whole.to_bytes());
+    assert_eq!(RunSnapshot::from_bytes(&sample).unwrap(), whole);
+}
+
+#[test]
+fn a_snapshot_with_further_states_is_written_and_read_alike() {
+    let (first, second) = (set(), compiled(GRAPH_SET));
+    let mut whole = snapshot(state(&first.0).to_bytes(&first.1));
+    let further = state(&second.0).to_bytes(&second.1);
+    whole.further = BTreeMap::from([(second.1, further)]);
+    let sample = check_as("run_snapshot", "v2_further", &whole.to_bytes());
     assert_eq!(RunSnapshot::from_bytes(&sample).unwrap(), whole);
 }
 

@@ -19,7 +19,7 @@ use fraudplat::engine::bundle::FileNames;
 use fraudplat::governance::counters::Counter;
 use fraudplat::rtdl::audit;
 use fraudplat::rtdl::decision::ladder::Thresholds;
-use fraudplat::rtdl::decision::{Bundles, Decision, Options};
+use fraudplat::rtdl::decision::{Bundles, Decision, Options, Shadows};
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::db::Client;
 use fraudplat::substrate::tasks::Tasks;
@@ -211,12 +211,19 @@ impl Run {
 
     /// The database as its superuser has it who takes the guards of the decision log away.
     pub(crate) async fn unguarded(&self) -> Client {
+        self.unguarded_of("dla.decision").await
+    }
+
+    /// The same of another table of days.
+    pub(crate) async fn unguarded_of(&self, table: &str) -> Client {
         let client = self.world.db.owner.get().await.unwrap();
-        let off = "DO $$ DECLARE it regclass; BEGIN
-            FOR it IN SELECT 'dla.decision'::regclass UNION ALL
-                SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'dla.decision'::regclass
-            LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', it); END LOOP; END $$";
-        client.batch_execute(off).await.unwrap();
+        let off = format!(
+            "DO $$ DECLARE it regclass; BEGIN
+            FOR it IN SELECT '{table}'::regclass UNION ALL
+                SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = '{table}'::regclass
+            LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', it); END LOOP; END $$"
+        );
+        client.batch_execute(&off).await.unwrap();
         client
     }
 
@@ -287,22 +294,43 @@ impl Run {
     }
 
     fn start_under(&self, bundle: &Bundle) -> Tasks {
-        let names = FileNames {
-            feature_set: "f",
-            policy: "p",
+        self.start_beside(bundle, &[], 0)
+    }
+
+    /// The same with bundles in shadow slots, and slots whose bundle is broken.
+    pub(crate) fn start_beside(
+        &self,
+        bundle: &Bundle,
+        shadows: &[(&str, Bundle)],
+        n_broken: u64,
+    ) -> Tasks {
+        let compiled = |bundle: &Bundle| {
+            let names = FileNames {
+                feature_set: "f",
+                policy: "p",
+            };
+            CompiledBundle::compile(bundle, names).unwrap()
         };
-        let compiled = CompiledBundle::compile(bundle, names).unwrap();
-        let mut tasks = Tasks::new(CancellationToken::new());
-        let (options, ground) = (options(), self.world.ground.clone());
-        Decision::create(options, ground, Arc::new(compiled)).start(&mut tasks);
-        tasks
+        let shadows = shadows.iter();
+        let shadows = Shadows {
+            bundles: shadows
+                .map(|(slot, it)| Arc::new(compiled(it).in_slot(slot)))
+                .collect(),
+            n_broken,
+        };
+        let ground = &self.world.ground;
+        let acting = Bundles::only(
+            Arc::new(compiled(bundle)),
+            &ground.acting_as("svc:decision"),
+        );
+        self.start_resolving(acting, shadows)
     }
 
     /// A decision role that decides by what is in force.
-    pub(crate) fn start_resolving(&self, bundles: Bundles) -> Tasks {
+    pub(crate) fn start_resolving(&self, bundles: Bundles, shadows: Shadows) -> Tasks {
         let mut tasks = Tasks::new(CancellationToken::new());
         let ground = &self.world.ground;
-        Decision::resolving(options(), ground, Arc::new(bundles)).start(&mut tasks);
+        Decision::resolving(options(), ground, Arc::new(bundles), shadows).start(&mut tasks);
         tasks
     }
 
@@ -328,6 +356,10 @@ impl Run {
         let report = audit::replay(ground, &all, &|_, _| {}).await.unwrap();
         assert_eq!(report.compared, self.payments.unsigned_abs());
         assert_eq!(report.mismatched, 0, "{:?}", report.mismatches.first());
+        let scored = self.world.number("SELECT count(*) FROM dla.shadow_score");
+        let shadows = report.shadows;
+        assert_eq!(shadows.compared, scored.await.unsigned_abs());
+        assert_eq!(shadows.mismatched, 0, "{:?}", shadows.mismatches.first());
     }
 }
 

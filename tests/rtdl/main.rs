@@ -23,6 +23,7 @@ mod reshard;
 mod resolution;
 mod restore;
 mod search;
+mod shadow;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
 mod world;

@@ -11,7 +11,7 @@ use fraudplat::contracts::fact::Fact;
 use fraudplat::domain::vocabulary::{EventClass, FactType, Outcome, Posture};
 use fraudplat::engine::bundle::fail_closed;
 use fraudplat::governance::facts;
-use fraudplat::rtdl::decision::{Bundles, Error, KEEP_MS};
+use fraudplat::rtdl::decision::{Bundles, Error, KEEP_MS, Shadows};
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::tasks::Tasks;
 
@@ -68,7 +68,7 @@ impl Scene {
         let registry = Registry::of(first);
         let ground = run.world.ground.acting_as("svc:decision");
         let bundles = Bundles::of(Arc::new(registry.clone()), &ground, None);
-        let tasks = run.start_resolving(bundles);
+        let tasks = run.start_resolving(bundles, Shadows::default());
         let clock = Arc::clone(&run.world.ground.clock);
         run.pay(0).await;
         Scene {

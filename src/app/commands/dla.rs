@@ -1,4 +1,4 @@
-//! `fraudplat dla`: list, explain, export, verify.
+//! `fraudplat dla`: list, explain, shadows, export, verify.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::app::cli::{Dla, DlaList};
 use crate::app::commands::replay::refusal;
 use crate::app::commands::table::{grouped, table};
-use crate::app::commands::{Call, Refusal, explain, parse_run, runs};
+use crate::app::commands::{Call, Refusal, explain, parse_run, runs, shadows};
 use crate::app::progress;
 use crate::app::run::DONE;
 use crate::contracts::code::Code;
@@ -35,7 +35,10 @@ pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
     if let Dla::Explain { id } = command {
         return Box::pin(explain::run(call, id)).await;
     }
-    let (Dla::Verify { run } | Dla::List(DlaList { run, .. }) | Dla::Export { run, .. }) = command
+    let (Dla::Verify { run }
+    | Dla::List(DlaList { run, .. })
+    | Dla::Shadows { run, .. }
+    | Dla::Export { run, .. }) = command
     else {
         return Ok(DONE);
     };
@@ -48,6 +51,7 @@ pub(crate) async fn run(call: &Call, command: &Dla) -> anyhow::Result<u8> {
     match command {
         Dla::Verify { .. } => verify(call, &run).await,
         Dla::List(asked) => list(call, &run, asked).await,
+        Dla::Shadows { slot, .. } => shadows::run(call, &run, slot.as_deref()).await,
         Dla::Export {
             after, limit, out, ..
         } => export(call, &run, *after, limit.unwrap_or(i64::MAX), out).await,

@@ -31,6 +31,7 @@ fn shown(it: &Explanation) -> String {
     section("Score", score(it));
     section("Features", features(it));
     section("Inputs", inputs(it));
+    section("Shadows, not acted on", shadows(it));
     section("Notes", it.notes.join("\n"));
     text.trim_end().to_owned()
 }
@@ -70,6 +71,18 @@ fn decision(it: &Explanation) -> String {
         ),
     ];
     bare(rows)
+}
+
+fn shadows(it: &Explanation) -> String {
+    let rows = it.decision.shadows.iter().map(|it| {
+        let score = it
+            .score
+            .map_or_else(String::new, |it| format!("score {it}"));
+        let bundle = format!("by {}", it.bundle_digest);
+        let (slot, outcome) = (it.bundle_slot.clone(), it.outcome.to_string());
+        vec![slot, outcome, score, it.reasons.join(" "), bundle]
+    });
+    bare(rows.collect())
 }
 
 /// A table without a head.

@@ -25,6 +25,7 @@ pub(crate) mod replay;
 pub(crate) mod report;
 mod requeue;
 mod runs;
+mod shadows;
 pub(crate) mod sr;
 pub(crate) mod table;
 mod what_if;
@@ -154,7 +155,9 @@ pub(crate) fn needs_roles(command: &Command) -> bool {
 pub(crate) async fn run(call: &Call, command: Command) -> anyhow::Result<u8> {
     let only_reads = matches!(
         command,
-        Command::Reconcile(_) | Command::Replay(_) | Command::Dla(Dla::Verify { .. })
+        Command::Reconcile(_)
+            | Command::Replay(_)
+            | Command::Dla(Dla::Verify { .. } | Dla::Shadows { .. })
     );
     let carried_out = Box::pin(carry_out(call, command));
     if !only_reads {

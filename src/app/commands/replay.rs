@@ -13,7 +13,7 @@ use crate::contracts::code::Code;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::vocabulary::FactType;
 use crate::governance::facts;
-use crate::rtdl::audit::{self, ReplayReport};
+use crate::rtdl::audit::{self, FieldDiff, ReplayReport};
 use crate::runtime::decisions::StoredDecision;
 
 /// Decisions of a range, held in memory during its one pass: about 4 KiB each.
@@ -39,11 +39,13 @@ pub(crate) async fn run(call: &Call, command: &Replay) -> anyhow::Result<u8> {
     };
     let report = Box::pin(compare(call, decisions)).await?;
     call.output.result(&report, shown);
-    Ok(if report.mismatched == 0 {
-        DONE
-    } else {
-        REFUSED
-    })
+    Ok(
+        if report.mismatched == 0 && report.shadows.mismatched == 0 {
+            DONE
+        } else {
+            REFUSED
+        },
+    )
 }
 
 async fn select(call: &Call, asked: &ReplayDecision) -> anyhow::Result<Vec<StoredDecision>> {
@@ -153,6 +155,7 @@ pub(crate) async fn compare(
         total.compared += report.compared;
         total.mismatched += report.mismatched;
         total.mismatches.extend(report.mismatches);
+        total.shadows.extend(report.shadows);
     }
     Ok(total)
 }
@@ -182,13 +185,35 @@ pub(crate) fn refusal(error: audit::Error) -> anyhow::Error {
 }
 
 fn shown(report: &ReplayReport) -> String {
-    let compared = grouped(report.compared.cast_signed());
-    if report.mismatched == 0 {
-        return format!("{compared} decisions recomputed from the archive: equal byte for byte");
+    let decisions = report.mismatches.iter().map(|it| {
+        let head = format!("{} (seq {})", it.decision_id, it.seq);
+        (head, it.fields.as_slice())
+    });
+    let text = told("decisions", (report.compared, report.mismatched), decisions);
+    let shadows = &report.shadows;
+    if shadows.compared == 0 {
+        return text;
     }
-    let lines = report.mismatches.iter().take(20).flat_map(|mismatch| {
-        let head = format!("{} (seq {})", mismatch.decision_id, mismatch.seq);
-        let fields = mismatch.fields.iter().map(|field| {
+    let scores = shadows.mismatches.iter().map(|it| {
+        let head = format!("{} in {} (seq {})", it.decision_id, it.bundle_slot, it.seq);
+        (head, it.fields.as_slice())
+    });
+    let counts = (shadows.compared, shadows.mismatched);
+    format!("{text}\n{}", told("shadow scores", counts, scores))
+}
+
+/// How many were equal; else the first that were not, field by field.
+fn told<'r>(
+    what: &str,
+    (compared, mismatched): (u64, u64),
+    mismatches: impl Iterator<Item = (String, &'r [FieldDiff])>,
+) -> String {
+    let compared = grouped(compared.cast_signed());
+    if mismatched == 0 {
+        return format!("{compared} {what} recomputed from the archive: equal byte for byte");
+    }
+    let lines = mismatches.take(20).flat_map(|(head, fields)| {
+        let fields = fields.iter().map(|field| {
             format!(
                 "  {}: stored {}, recomputed {}",
                 field.field, field.stored, field.recomputed
@@ -198,8 +223,7 @@ fn shown(report: &ReplayReport) -> String {
     });
     let lines: Vec<String> = lines.collect();
     format!(
-        "{} of {compared} decisions differ\n{}",
-        report.mismatched,
+        "{mismatched} of {compared} {what} differ\n{}",
         lines.join("\n")
     )
 }

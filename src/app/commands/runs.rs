@@ -94,11 +94,32 @@ fn shown(progress: &RunProgress) -> String {
         ]
     });
     let groups = table(&["GROUP", "SHARD", "POSITION", "TIP"], groups, &[2, 3]);
+    let sets = match progress.feature_sets.is_empty() {
+        true => String::new(),
+        false => format!("\n\n{}", feature_sets(progress)),
+    };
     format!(
-        "{}  {:?}  {} decisions\n\n{groups}",
+        "{}  {:?}  {} decisions\n\n{groups}{sets}",
         progress.platform_run_id,
         progress.state,
         grouped(progress.decisions_count)
+    )
+}
+
+fn feature_sets(progress: &RunProgress) -> String {
+    let sets = progress.feature_sets.iter().map(|it| {
+        vec![
+            it.feature_set_digest.to_string(),
+            it.slots.join(" "),
+            it.state.to_string(),
+            grouped(it.events),
+            grouped(it.decided),
+        ]
+    });
+    table(
+        &["FEATURES", "OF", "STATE", "EVENTS", "DECIDED"],
+        sets,
+        &[3, 4],
     )
 }
 

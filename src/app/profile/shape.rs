@@ -35,6 +35,24 @@ pub(crate) struct Semantics {
     /// before there was a ladder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) posture: Option<Thresholds>,
+    /// Slots whose bundles decide beside the one that acts and never act; null: as built in, and no part of
+    /// the digest, as before there were shadows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shadow_slots: Option<BTreeSet<String>>,
+}
+
+/// The slots that are declared where a profile says nothing of them.
+const SHADOW_SLOTS: [&str; 2] = ["shadow_1", "shadow_2"];
+/// What the names of slots that never act begin with.
+const SHADOW: &str = "shadow_";
+/// A body holds the name.
+const SLOT_CHARS_MAX: usize = 64;
+
+impl Semantics {
+    fn shadow_slots(&self) -> BTreeSet<String> {
+        let built_in = || SHADOW_SLOTS.map(str::to_owned).into();
+        self.shadow_slots.clone().unwrap_or_else(built_in)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -268,7 +286,33 @@ pub(crate) struct Decision {
     pub(crate) bundle_dir: Option<PathBuf>,
     /// A folder with a `registry.yaml`, instead of one bundle.
     pub(crate) registry_dir: Option<PathBuf>,
+    /// The folders of the bundles in the shadow slots, by slot; pointers, as `bundle_dir`.
+    pub(crate) shadows: BTreeMap<String, PathBuf>,
     pub(crate) snapshot_decisions: NonZeroU32,
+}
+
+impl Decision {
+    pub(super) fn check(&self, semantics: &Semantics) -> Result<(), &'static str> {
+        let declared = semantics.shadow_slots();
+        let is_name = |it: &String| {
+            let rest = it.strip_prefix(SHADOW);
+            let is_word = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_';
+            it.len() <= SLOT_CHARS_MAX
+                && rest.is_some_and(|it| !it.is_empty() && it.chars().all(is_word))
+        };
+        if !declared.iter().all(is_name) {
+            return Err(
+                "semantics.shadow_slots: a name is shadow_, then lowercase letters, digits and _, 64 in all",
+            );
+        }
+        match self.shadows.keys().all(|it| declared.contains(it)) {
+            true => Ok(()),
+            false => Err(
+                "decision.shadows: a slot that semantics.shadow_slots does not declare (shadow_1 and shadow_2 \
+                 where it says nothing)",
+            ),
+        }
+    }
 }
 
 /// How patiently actions are carried out, and where.

@@ -161,5 +161,10 @@ fn decision() -> Value {
                 "policy_rev": hash("3"), "run_config_digest": hash("6"), "bundle_slot": "primary",
             },
         },
+        "shadows": [{
+            "shadow_score_id": format!("shd_{}", hash("7")), "bundle_slot": "shadow_1", "outcome": "APPROVE",
+            "score": null, "rule_score": 0, "reasons": [], "bundle_digest": hash("d"),
+            "feature_set_digest": hash("6"), "body_hash": hash("8"),
+        }],
     })
 }

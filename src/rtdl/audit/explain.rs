@@ -17,10 +17,9 @@ use crate::contracts::policy::{Policy, Rule};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::vocabulary::Posture;
-use crate::rtdl::audit::http::{DecisionView, view};
+use crate::rtdl::audit::http::{DecisionView, whole};
 use crate::rtdl::audit::{Error, operands};
 use crate::runtime::archive::{ArchiveReader, Folder};
-use crate::runtime::decisions;
 use crate::runtime::ground::Ground;
 
 /// The reasons of a decision, for people.
@@ -113,8 +112,7 @@ pub struct PostureOf {
 /// # Errors
 /// Those of reading it; what else is missing becomes a note.
 pub async fn explain(ground: &Ground, id: DecisionId) -> Result<Explanation, Error> {
-    let found = decisions::find(ground, &[id]).await?;
-    let decision = view(&found[0])?;
+    let decision = whole(ground, id).await?;
     let mut notes = Vec::new();
     let bundle = match bundle(ground, &decision.body.bundle_digest).await {
         Ok(sources) => Some(sources),

@@ -13,6 +13,7 @@ use crate::contracts::code::Code;
 use crate::contracts::decision::{DecisionBody, DecisionEvidence};
 use crate::domain::digest::{Digest, ParseError};
 use crate::domain::ids::{DecisionId, PlatformRunId};
+use crate::rtdl::audit::shadows::{self, ShadowScore};
 use crate::rtdl::audit::{Error, doc, explain, page, wanted};
 use crate::runtime::decisions::{self, StoredDecision};
 use crate::runtime::ground::Ground;
@@ -27,6 +28,9 @@ pub struct DecisionView {
     pub evidence_hash: Digest,
     pub body: DecisionBody,
     pub evidence: DecisionEvidence,
+    /// What the shadow bundles would have decided; none of it was acted on. No part of the chain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<ShadowScore>,
 }
 
 /// The routes of the decision log.
@@ -97,9 +101,19 @@ fn id_of(text: &str) -> Result<DecisionId, Response> {
 
 async fn load(ground: &Ground, id: &str) -> Result<DecisionView, Response> {
     let id = id_of(id)?;
-    let found = decisions::find(ground, &[id]).await.map_err(Error::Log);
-    let found = found.and_then(|found| view(&found[0]));
+    let found = whole(ground, id).await;
     found.map_err(|error| failed(&error))
+}
+
+/// A decision with its shadows.
+///
+/// # Errors
+/// Those of reading either.
+pub(super) async fn whole(ground: &Ground, id: DecisionId) -> Result<DecisionView, Error> {
+    let found = decisions::find(ground, &[id]).await?;
+    let mut view = view(&found[0])?;
+    view.shadows = shadows::of_one(ground, &found[0]).await?;
+    Ok(view)
 }
 
 fn failed(error: &Error) -> Response {
@@ -111,7 +125,7 @@ fn failed(error: &Error) -> Response {
     problem(status, error.code(), error.to_string())
 }
 
-/// A stored decision, opened: its halves are verified against their hashes.
+/// A stored decision, opened, without its shadows: its halves are verified against their hashes.
 ///
 /// # Errors
 /// Those of [`StoredDecision::open`].
@@ -124,5 +138,6 @@ pub fn view(stored: &StoredDecision) -> Result<DecisionView, Error> {
         evidence_hash: stored.evidence_hash,
         body,
         evidence,
+        shadows: Vec::new(),
     })
 }

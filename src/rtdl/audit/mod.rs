@@ -17,6 +17,7 @@ mod listed;
 mod operands;
 mod read;
 mod replay;
+mod shadows;
 mod what_if;
 
 pub use against_bus::against_bus;
@@ -27,4 +28,7 @@ pub use explain::{Explanation, RuleTried, explain};
 pub use listed::{DecisionPage, DecisionRow, PAGE, PAGE_MAX, page, wanted};
 pub use read::{find, last_seq, list, sample};
 pub use replay::{Compared, ReplayReport, replay};
+pub use shadows::{
+    Agreement, Pair, Scores, ShadowCompared, ShadowReport, ShadowScore, SlotAgreement, agreement,
+};
 pub use what_if::{Moved, RuleMoved, WhatIfReport, what_if};

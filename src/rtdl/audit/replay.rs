@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::contracts::bundle::Bundle;
 use crate::contracts::canonical;
-use crate::contracts::decision::{DecisionBody, DecisionEvidence, InputPart};
+use crate::contracts::decision::{DecisionBody, DecisionEvidence, InputPart, ListHit};
 use crate::contracts::envelope::AdmittedEvent;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
@@ -22,12 +22,16 @@ use crate::engine::{
 };
 use crate::rtdl::audit::Error;
 use crate::rtdl::audit::diff::{FieldDiff, diff};
+use crate::rtdl::audit::shadows::{self, ShadowReport};
 use crate::runtime::archive::{ArchiveReader, Folder, Scan};
 use crate::runtime::decisions::StoredDecision;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded};
 use crate::substrate::bus::BusRecord;
 use crate::substrate::objects::ObjectKey;
+
+/// Decisions whose shadows are read at a time.
+const SHADOWS_OF: usize = 2_000;
 
 /// What a replay saw.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -36,6 +40,8 @@ pub struct ReplayReport {
     pub mismatched: u64,
     /// Every decision that differs, field by field.
     pub mismatches: Vec<Compared>,
+    /// What shadows would have decided, recomputed and compared alike; all zero without shadows.
+    pub shadows: ShadowReport,
 }
 
 /// One decision that did not come out the same.
@@ -73,14 +79,27 @@ pub async fn replay(
         known: BTreeMap::new(),
     };
     let mut past = Past::open(&reader, first.run, &opened).await?;
+    past.expect_sets(shadows::sets(ground, decisions).await?);
     let context = fetch_context(&reader, first.run, &opened).await?;
-    for (stored, (body, evidence)) in decisions.iter().zip(&opened) {
+    let mut shadows = BTreeMap::new();
+    for (nth, (stored, (body, evidence))) in decisions.iter().zip(&opened).enumerate() {
+        if nth.is_multiple_of(SHADOWS_OF) {
+            let next = decisions[nth..].iter().take(SHADOWS_OF);
+            shadows = shadows::of(ground, first.run, next.map(|it| it.seq).collect()).await?;
+        }
         let bundle = bundles.get(&body.bundle_digest, &body.bundle_slot).await?;
-        let (_, recomputed) = past.decide(bundle, (body, evidence), &context).await?;
+        let (event, recomputed) = past.decide(bundle, (body, evidence), &context).await?;
         if canonical::to_bytes(&recomputed)? != stored.body {
             report
                 .mismatches
                 .push(compare(stored, evidence, body, &recomputed));
+        }
+        for shadow in shadows.remove(&stored.decision_id).unwrap_or_default() {
+            let (digest, slot) = (&shadow.score.bundle_digest, &shadow.score.bundle_slot);
+            let bundle = bundles.get(digest, slot).await?;
+            let given = (&event, evidence, shadow.lists.as_slice());
+            let recomputed = past.again(bundle, given, &context)?;
+            report.shadows.compare(&shadow, evidence, &recomputed)?;
         }
         report.compared += 1;
         progress(report.compared, decisions.len() as u64);
@@ -108,16 +127,18 @@ fn compare(
 /// The bundles that the decisions name, compiled once each.
 struct Bundles<'a> {
     ground: &'a Ground,
-    known: BTreeMap<Digest, CompiledBundle>,
+    /// By slot as well: a body names it.
+    known: BTreeMap<(Digest, String), CompiledBundle>,
 }
 
 impl Bundles<'_> {
     async fn get(&mut self, digest: &Digest, slot: &str) -> Result<&CompiledBundle, Error> {
-        if !self.known.contains_key(digest) {
+        let key = (*digest, slot.to_owned());
+        if !self.known.contains_key(&key) {
             let compiled = self.load(digest).await?.in_slot(slot);
-            self.known.insert(*digest, compiled);
+            self.known.insert(key.clone(), compiled);
         }
-        Ok(&self.known[digest])
+        Ok(&self.known[&key])
     }
 
     async fn load(&self, digest: &Digest) -> Result<CompiledBundle, Error> {
@@ -147,7 +168,8 @@ pub(super) struct Past<'a> {
     /// By feature set: a run may have been decided under several.
     states: BTreeMap<Digest, FeatureState>,
     applied: Vec<EventRecord>,
-    keeps: bool,
+    /// All that will be met: with more than one, what was applied is kept for those that come later.
+    sets: HashSet<Digest>,
 }
 
 struct ShardPast<'a> {
@@ -188,7 +210,7 @@ impl<'a> Past<'a> {
             met: HashSet::new(),
             states: BTreeMap::new(),
             applied: Vec::new(),
-            keeps: sets.len() > 1,
+            sets,
         })
     }
 
@@ -200,19 +222,36 @@ impl<'a> Past<'a> {
         context: &Context,
     ) -> Result<(EventRecord, DecisionBody), Error> {
         let event = self.up_to(bundle, body, evidence).await?;
+        let given = (&event, evidence, evidence.lists.as_slice());
+        let decided = self.again(bundle, given, context)?;
+        Ok((event, decided))
+    }
+
+    /// Decides the event that this has come to by a bundle, from its evidence and what lists said.
+    pub(super) fn again(
+        &mut self,
+        bundle: &CompiledBundle,
+        (event, evidence, lists): (&EventRecord, &DecisionEvidence, &[ListHit]),
+        context: &Context,
+    ) -> Result<DecisionBody, Error> {
+        self.warm(bundle)?;
         let capabilities = evidence.switched_on();
         let (set, state) = (&bundle.feature_set, self.features(bundle));
-        let features = posture::features(set, state, &event, &capabilities);
+        let features = posture::features(set, state, event, &capabilities);
         let given = Given {
-            event: &event,
+            event,
             frame: &frame(evidence, context)?,
             features: &features,
-            lists: &evidence.lists,
+            lists,
             posture: evidence.posture,
             capabilities: &capabilities,
         };
-        let decided = decide(bundle, &given);
-        Ok((event, decided))
+        Ok(decide(bundle, &given))
+    }
+
+    /// Says of which feature sets bundles will come beside those of the decisions.
+    fn expect_sets(&mut self, sets: Vec<Digest>) {
+        self.sets.extend(sets);
     }
 
     fn features(&mut self, bundle: &CompiledBundle) -> &mut FeatureState {
@@ -288,7 +327,7 @@ impl<'a> Past<'a> {
                 what: cause.to_string(),
             })?;
         }
-        if self.keeps {
+        if self.sets.len() > 1 {
             self.applied.push(event.clone());
         }
         Ok(Some(event))

@@ -79,23 +79,35 @@ impl Worker {
             facts::append_alone(&self.ground.db, &[fact]).await?;
         }
         self.resolving.told = anomaly;
-        self.resolving.state = in_force.resolution.state;
-        if in_force.bundle.bundle_digest != self.bundle.bundle_digest {
-            let (run, from) = (self.run(), self.bundle.bundle_digest);
-            tracing::info!(run = %run, from = %from, to = %in_force.bundle.bundle_digest, "another bundle is in force");
-            self.adopt(in_force.bundle).await;
+        let state = in_force.resolution.state;
+        let before = std::mem::replace(&mut self.resolving.state, state);
+        match in_force.bundle.bundle_digest == self.bundle.bundle_digest {
+            true => drop(self.wanted.remove(PRIMARY_SLOT)),
+            false => self.adopt(in_force.bundle, before).await,
         }
         self.resolving.looked = Some(Instant::now());
         Ok(())
     }
 
-    /// Puts a bundle in force, between two batches. Where its features are not those that the memory holds,
-    /// the memory is let go, and brought back under the new ones when the next event comes: decisions pause
-    /// so long. Where none may decide no features are needed, so the memory stays as it is.
-    pub(super) async fn adopt(&mut self, bundle: Arc<CompiledBundle>) {
+    /// Puts a bundle in force, between two batches. Where one that was promoted has other features, the one
+    /// before it decides until they are warm. Where the one before must not decide any more, or none did,
+    /// the memory is let go instead, and brought back under the new features when the next event comes:
+    /// decisions pause so long. Where none may decide no features are needed, so the memory stays.
+    async fn adopt(&mut self, bundle: Arc<CompiledBundle>, before: BundleState) {
+        let state = self.resolving.state;
+        let is_promotion = state == BundleState::Resolved && before == state;
+        let needs = (state != BundleState::None).then_some(&bundle.feature_set_digest);
+        let is_warm = needs.is_none_or(|it| self.is_warm(it));
+        if is_promotion && !is_warm {
+            self.want(&bundle);
+            return;
+        }
+        let (run, from) = (self.run(), self.bundle.bundle_digest);
+        tracing::info!(run = %run, from = %from, to = %bundle.bundle_digest, "another bundle is in force");
         self.ground.stamps.policy_rev = bundle.policy_digest.to_string();
-        if self.resolving.state != BundleState::None {
-            if bundle.feature_set_digest != self.remembered.feature_set_digest {
+        self.wanted.remove(PRIMARY_SLOT);
+        if needs.is_some() {
+            if !is_warm {
                 // Whoever goes back to the bundle before has not far to go.
                 self.snapshot().await;
                 self.state = None;

@@ -1,7 +1,8 @@
 //! Decides a prefix of a batch in memory: features in log order, body, evidence, chain. Pure but
 //! for the time it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::contracts::canonical;
 use crate::contracts::decision::{
@@ -23,6 +24,7 @@ use crate::rtdl::decision::Error;
 use crate::rtdl::decision::asked::Asked;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::posture::Judged;
+use crate::rtdl::decision::shadow::{self, Shadowed};
 use crate::rtdl::decision::state::RunState;
 use crate::runtime::decisions::keys_of;
 
@@ -52,11 +54,17 @@ pub(super) struct Decided {
     pub(super) asked: Asked,
     /// What a search finds it by.
     pub(super) keys: Vec<i64>,
+    /// What the shadows would have decided.
+    pub(super) shadows: Shadowed,
 }
 
 /// What every decision of a worker shares.
 pub(super) struct Deciding<'a> {
     pub(super) bundle: &'a CompiledBundle,
+    /// The feature set that the memory must hold: the bundle's, where it may see features.
+    pub(super) remembered: &'a Digest,
+    /// By slot; those of shadow slots decide beside it.
+    pub(super) wanted: &'a BTreeMap<String, Arc<CompiledBundle>>,
     pub(super) stamps: &'a Stamps,
     pub(super) shard: &'a ShardRef,
     pub(super) judged: &'a Judged,
@@ -76,7 +84,7 @@ impl Deciding<'_> {
             event_id: pending.event.event_id.to_string(),
             cause,
         };
-        let applied = state.features.apply_event(&pending.event);
+        let applied = state.apply(self.remembered, &pending.event);
         planted!(
             SecondDecisionOnRepeat,
             drop(applied),
@@ -84,7 +92,9 @@ impl Deciding<'_> {
         );
         let capabilities = &self.judged.capabilities;
         // What the posture switches off is left out here, so that deciding stays one function.
-        let (set, past) = (&self.bundle.feature_set, &mut state.features);
+        let past = state.features(self.remembered);
+        let past = past.ok_or_else(|| refused("its features are not warm".to_owned()))?;
+        let set = &self.bundle.feature_set;
         let features = posture::features(set, past, &pending.event, capabilities);
         let given = Given {
             event: &pending.event,
@@ -95,6 +105,8 @@ impl Deciding<'_> {
             capabilities,
         };
         let body = decide(self.bundle, &given);
+        let decided = (self.bundle, &pending.decision_id);
+        let shadows = shadow::score(shadow::of(self.wanted), state, &given, decided);
         position.advance(
             self.shard,
             Position::After(pending.origin_offset.sequence_number.clone()),
@@ -120,6 +132,7 @@ impl Deciding<'_> {
             evidence_hash,
             chain,
             decided_at: now,
+            shadows,
         })
     }
 
@@ -147,7 +160,7 @@ impl Deciding<'_> {
             posture_reason: self.judged.standing.reason.to_string(),
             capabilities: words(&self.judged.capabilities),
             posture_signals: Some(self.judged.signals.clone()),
-            lists: found.lists.clone(),
+            lists: shadow::hits(self.bundle, &found.lists),
             admitted_at: pending.admitted_at,
             decided_at: now,
             engine_rev: ENGINE_REV,

@@ -30,6 +30,9 @@ pub enum Error {
         n_met: usize,
         decided: i64,
     },
+    /// It begins again, and the worker goes on.
+    #[error("warming up a feature set: {0}")]
+    WarmUp(String),
     /// L8: a frame that does not parse, a body without a canonical form. Refused, nothing lost.
     #[error("deciding `{event_id}`: {cause}")]
     Decide { event_id: String, cause: String },

@@ -25,10 +25,14 @@ mod posture;
 mod restore;
 mod role;
 mod search;
+mod shadow;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod state_tests;
 mod store;
 mod told;
+mod warm;
 mod watermark;
 mod worker;
 
@@ -36,3 +40,4 @@ pub use bundles::{Bundles, InForce, KEEP_MS};
 pub use error::Error;
 pub use looks::Looks;
 pub use role::{Decision, Options};
+pub use shadow::Shadows;

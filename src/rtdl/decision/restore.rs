@@ -3,29 +3,32 @@
 //!
 //! **Invariant:** a memory is used only if it has met exactly the events that are decided (L8).
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::contracts::ready::Ready;
 use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
-use crate::engine::bundle::CompiledBundle;
 use crate::planted;
-use crate::rtdl::decision::state::RunState;
+use crate::rtdl::decision::state::{RunState, Sets};
 use crate::rtdl::decision::{Error, snapshot};
 use crate::runtime::archive::{self, ArchiveReader, Folder};
 use crate::runtime::ground::Ground;
 use crate::runtime::guard;
 use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
+use crate::substrate::tasks;
 
 /// One run's past.
 pub(super) struct Restore<'a> {
     pub(super) ground: &'a Ground,
-    pub(super) bundle: &'a Arc<CompiledBundle>,
+    /// The primary's is brought back; the others as far as a snapshot has them.
+    pub(super) sets: &'a Sets,
     pub(super) ready: &'a Ready,
     pub(super) shards: &'a [ShardRef],
     pub(super) position: &'a RunPosition,
+    /// Told how many events the memory has met.
+    pub(super) progress: &'a AtomicI64,
 }
 
 /// Memory, and what it took to get it.
@@ -40,7 +43,7 @@ pub(super) struct Restored {
 
 /// Where the records come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Log,
     /// As far as the archive has come, then the log.
     ArchiveFirst,
@@ -60,7 +63,7 @@ impl Restore<'_> {
         let restored = match self.use_snapshots().await {
             Some(restored) => restored,
             None => {
-                let empty = || RunState::empty(self.bundle);
+                let empty = || self.empty();
                 let tips = &self.ready.tips;
                 match self.replay(empty(), tips, 0, Source::Log).await {
                     Ok(restored) => restored,
@@ -78,6 +81,16 @@ impl Restore<'_> {
             from_archive = restored.from_archive, "a run's memory is back"
         );
         Ok(restored)
+    }
+
+    /// What a run begins with. Where there is a past to read, it is read for the primary alone: no
+    /// other set keeps a payment waiting.
+    fn empty(&self) -> RunState {
+        let (digest, set) = &self.sets.primary;
+        match self.position.seq {
+            0 => RunState::empty(self.sets),
+            _ => RunState::empty(&Sets::one(*digest, set.clone())),
+        }
     }
 
     /// From the newest snapshot that holds; one that does not is passed over with a warning.
@@ -113,8 +126,8 @@ impl Restore<'_> {
         stored: &snapshot::Stored,
         source: Source,
     ) -> Result<Restored, Unfit> {
-        let (ground, bundle, position) = (self.ground, self.bundle, self.position);
-        let opened = snapshot::open(ground, bundle, self.run(), position, stored).await;
+        let (ground, sets, position) = (self.ground, self.sets, self.position);
+        let opened = snapshot::open(ground, sets, self.run(), position, stored).await;
         let (basis, state) = opened.map_err(Unfit::Snapshot)?;
         let from = planted!(SnapshotWithoutBasis, &position.basis, &basis.basis);
         let replayed = self.replay(state, from, basis.seq, source).await;
@@ -122,7 +135,10 @@ impl Restore<'_> {
     }
 
     /// Reads every shard from `from` up to the committed position.
-    async fn replay(
+    ///
+    /// # Errors
+    /// As [`Restore::restore`].
+    pub(super) async fn replay(
         &self,
         mut state: RunState,
         from: &Basis,
@@ -182,11 +198,9 @@ impl Restore<'_> {
                 });
             };
             at = Position::After(last.sequence_number.clone());
-            let covered = |it: &&BusRecord| committed.covers(&it.sequence_number);
-            for record in read.records.iter().filter(covered) {
-                self.take_back(state, shard, record)?;
-                records_read += 1;
-            }
+            let mut records = read.records;
+            records.retain(|it| committed.covers(&it.sequence_number));
+            records_read += self.take_back(state, shard, records).await?;
         }
         Ok(records_read)
     }
@@ -212,10 +226,7 @@ impl Restore<'_> {
         let mut scan = reader.scan(folder, shard, at, up_to).await?;
         let mut records_read = 0;
         while let Some(records) = scan.next().await? {
-            for record in &records {
-                self.take_back(state, shard, record)?;
-                records_read += 1;
-            }
+            records_read += self.take_back(state, shard, records).await?;
         }
         if up_to.reaches(at) {
             *at = up_to.clone();
@@ -223,17 +234,30 @@ impl Restore<'_> {
         Ok(records_read)
     }
 
-    fn take_back(
+    /// Takes a bounded batch of records back beside the tasks: it is the work that costs. Returns how
+    /// many records it was.
+    async fn take_back(
         &self,
         state: &mut RunState,
         shard: &ShardRef,
-        record: &BusRecord,
-    ) -> Result<(), Error> {
-        match guard::guard(shard, record) {
-            Ok(guarded) => state.take_back(self.run(), &guarded),
-            // It was refused when it was read first, too.
-            Err(_) => Ok(()),
-        }
+        records: Vec<BusRecord>,
+    ) -> Result<u64, Error> {
+        let (run, primary, shard) = (*self.run(), self.sets.primary.0, shard.clone());
+        let n_records = records.len() as u64;
+        let mut taken = std::mem::take(state);
+        let taken = tasks::blocking(move || {
+            for record in &records {
+                // What is refused now was refused when it was read first, too.
+                if let Ok(guarded) = guard::guard(&shard, record) {
+                    taken.take_back(&run, &primary, &guarded)?;
+                }
+            }
+            Ok::<_, Error>(taken)
+        });
+        *state = taken.await?;
+        let n_met = i64::try_from(state.n_met()).unwrap_or(i64::MAX);
+        self.progress.store(n_met, Ordering::Relaxed);
+        Ok(n_records)
     }
 }
 

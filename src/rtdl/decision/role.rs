@@ -25,7 +25,9 @@ use crate::rtdl::decision::bundles::Bundles;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::posture::{RunPosture, StoreErrors};
+use crate::rtdl::decision::shadow::Shadows;
 use crate::rtdl::decision::told::{Told, Waiter};
+use crate::rtdl::decision::warm::WarmUps;
 use crate::rtdl::decision::worker::Worker;
 use crate::rtdl::decision::{join, snapshot, store, worker};
 use crate::runtime::ground::Ground;
@@ -55,6 +57,7 @@ pub struct Decision {
     ground: Ground,
     options: Options,
     bundles: Arc<Bundles>,
+    shadows: Shadows,
     looked: Looked,
     told: Arc<Told>,
 }
@@ -85,16 +88,23 @@ impl Decision {
     #[must_use]
     pub fn create(options: Options, ground: Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
         let bundles = Bundles::only(bundle, &ground.acting_as("svc:decision"));
-        Decision::resolving(options, &ground, Arc::new(bundles))
+        Decision::resolving(options, &ground, Arc::new(bundles), Shadows::default())
     }
 
-    /// A role that decides by the bundles that are in force, which ask in its name.
+    /// A role that decides by the bundles that are in force, which ask in its name, beside others that are
+    /// only recorded.
     #[must_use]
-    pub fn resolving(options: Options, ground: &Ground, bundles: Arc<Bundles>) -> Arc<Decision> {
+    pub fn resolving(
+        options: Options,
+        ground: &Ground,
+        bundles: Arc<Bundles>,
+        shadows: Shadows,
+    ) -> Arc<Decision> {
         Arc::new(Decision {
             ground: ground.acting_as("svc:decision"),
             options,
             bundles,
+            shadows,
             looked: Looked::new(),
             told: Arc::default(),
         })
@@ -245,12 +255,15 @@ impl Decision {
                 self.ground.bus.recall(&shard, at, seen_at);
             }
         }
-        Ok(Some(Worker {
+        let mut worker = Worker {
             ground,
             options: self.options.clone(),
             remembered: Arc::clone(&bundle),
             bundle,
             resolving,
+            wanted: BTreeMap::new(),
+            warm_ups: WarmUps::default(),
+            n_broken_shadows: self.shadows.n_broken,
             partitions: partitions.clone(),
             told: Arc::clone(&self.told),
             ready,
@@ -269,6 +282,10 @@ impl Decision {
             snapshots: snapshot::Writer::new(self.options.snapshot_decisions),
             batch_no: 0,
             renewed: Instant::now(),
-        }))
+        };
+        for bundle in &self.shadows.bundles {
+            worker.want(bundle);
+        }
+        Ok(Some(worker))
     }
 }

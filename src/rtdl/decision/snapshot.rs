@@ -2,7 +2,7 @@
 //!
 //! A snapshot exists if its object does: it is created whole or not at all, its key names the hash
 //! of its bytes, and it is of a committed position. Nothing else is trusted: what does not hash to
-//! its key, is of another run, bundle, engine or history, or lies ahead, is refused (L8).
+//! its key, is of another run, feature set, engine or history, or lies ahead, is refused (L8).
 
 use std::sync::Arc;
 
@@ -13,9 +13,8 @@ use crate::contracts::run_position::RunPosition;
 use crate::contracts::run_snapshot::{self, RunSnapshot};
 use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
-use crate::engine::bundle::CompiledBundle;
 use crate::engine::features::SnapshotError;
-use crate::rtdl::decision::state::RunState;
+use crate::rtdl::decision::state::{RunState, Sets};
 use crate::runtime::decisions;
 use crate::runtime::ground::Ground;
 use crate::substrate::objects::{self, ObjectKey, Put};
@@ -87,7 +86,7 @@ pub(super) async fn list(
 /// Reads a snapshot and checks all that can be checked of it.
 pub(super) async fn open(
     ground: &Ground,
-    bundle: &Arc<CompiledBundle>,
+    sets: &Sets,
     run: &PlatformRunId,
     committed: &RunPosition,
     stored: &Stored,
@@ -97,14 +96,14 @@ pub(super) async fn open(
         .get(&stored.key)
         .await?
         .ok_or(Refusal::Gone)?;
-    let (expected, bundle) = (stored.content, Arc::clone(bundle));
+    let (expected, sets) = (stored.content, sets.clone());
     let opened = tasks::blocking(move || {
         let found = Digest::of_bytes(&bytes);
         if found != expected {
             return Err(Refusal::Altered { expected, found });
         }
         let snapshot = RunSnapshot::from_bytes(&bytes)?;
-        let state = RunState::of_snapshot(&bundle, &snapshot)?;
+        let state = RunState::of_snapshot(&sets, &snapshot)?;
         Ok((snapshot.run, snapshot.position, state))
     });
     let (of, position, state) = opened.await?;
@@ -157,7 +156,7 @@ impl Writer {
     pub(super) async fn write(
         &mut self,
         ground: &Ground,
-        bundle: &CompiledBundle,
+        primary: &Digest,
         run: &PlatformRunId,
         position: &RunPosition,
         state: &mut Option<RunState>,
@@ -168,10 +167,10 @@ impl Writer {
         let Some(whole) = state.take_if(|it| it.has_met(position.seq)) else {
             return;
         };
-        let (run, position, digest) = (*run, position.clone(), bundle.feature_set_digest);
+        let (run, position, primary) = (*run, position.clone(), *primary);
         self.covered = position.seq;
         let encoded = tasks::blocking(move || {
-            let snapshot = whole.to_snapshot(run, position, &digest);
+            let snapshot = whole.to_snapshot(run, position, &primary);
             let bytes = Bytes::from(snapshot.to_bytes());
             let key = snapshot.key(&Digest::of_bytes(&bytes));
             (whole, key, bytes)

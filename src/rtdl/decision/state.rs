@@ -1,7 +1,7 @@
-//! What a worker holds in memory: the features of its run and which events it has met. A function
-//! of the log up to a position; rebuilt from there after any doubt.
+//! What a worker holds in memory: the features of its run, by feature set, and which events it has met. A
+//! function of the log up to a position; rebuilt from there after any doubt.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::contracts::run_position::RunPosition;
@@ -11,22 +11,82 @@ use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::vocabulary::EventClass;
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
-use crate::engine::features::{FeatureState, SnapshotError};
+use crate::engine::features::{self, FeatureSet, FeatureState, SnapshotError};
 use crate::rtdl::decision::Error;
 use crate::runtime::guard::Guarded;
 
+/// The feature sets that a worker needs.
+#[derive(Debug, Clone)]
+pub(super) struct Sets {
+    /// Of the bundle that acts: without its features nothing is decided.
+    pub(super) primary: (Digest, Arc<FeatureSet>),
+    /// Of the others; never the primary's.
+    pub(super) others: BTreeMap<Digest, Arc<FeatureSet>>,
+}
+
+impl Sets {
+    pub(super) fn of<'b>(
+        primary: &CompiledBundle,
+        others: impl IntoIterator<Item = &'b CompiledBundle>,
+    ) -> Sets {
+        let named = |it: &CompiledBundle| (it.feature_set_digest, Arc::clone(&it.feature_set));
+        let primary = named(primary);
+        let others = others.into_iter().map(named);
+        Sets {
+            others: others.filter(|it| it.0 != primary.0).collect(),
+            primary,
+        }
+    }
+
+    /// Only this one.
+    pub(super) fn one(digest: Digest, set: Arc<FeatureSet>) -> Sets {
+        Sets {
+            primary: (digest, set),
+            others: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 pub(super) struct RunState {
-    pub(super) features: FeatureState,
+    /// Every one has taken the same events.
+    features: BTreeMap<Digest, FeatureState>,
     /// Of every event met: repeats on the bus are dropped.
     met: HashSet<Met>,
 }
 
 impl RunState {
-    pub(super) fn empty(bundle: &CompiledBundle) -> RunState {
+    /// Before the first event: every set is there from the start.
+    pub(super) fn empty(sets: &Sets) -> RunState {
+        let all = [(&sets.primary.0, &sets.primary.1)].into_iter();
+        let all = all.chain(&sets.others);
         RunState {
-            features: FeatureState::new(Arc::clone(&bundle.feature_set)),
+            features: all
+                .map(|(digest, set)| (*digest, FeatureState::new(Arc::clone(set))))
+                .collect(),
             met: HashSet::new(),
         }
+    }
+
+    /// The features of a set, where it is warm.
+    pub(super) fn features(&mut self, set: &Digest) -> Option<&mut FeatureState> {
+        self.features.get_mut(set)
+    }
+
+    pub(super) fn has(&self, set: &Digest) -> bool {
+        self.features.contains_key(set)
+    }
+
+    /// Lets go of every set that is not needed.
+    pub(super) fn retain(&mut self, sets: &Sets) {
+        let needed = |it: &Digest| *it == sets.primary.0 || sets.others.contains_key(it);
+        self.features.retain(|it, _| needed(it));
+    }
+
+    /// Takes over the features of a memory that has met the same events.
+    pub(super) fn join(&mut self, other: RunState) {
+        debug_assert_eq!(self.met, other.met, "both are of one position");
+        self.features.extend(other.features);
     }
 
     /// Whether the event is new to this run; from now on it is not.
@@ -46,10 +106,37 @@ impl RunState {
         self.met.len()
     }
 
+    /// Takes a new event into the features of every set. What another set than the primary's refuses
+    /// costs that set its state, never the decision.
+    ///
+    /// # Errors
+    /// When the primary's refuses it.
+    pub(super) fn apply(
+        &mut self,
+        primary: &Digest,
+        event: &EventRecord,
+    ) -> Result<(), features::Error> {
+        let mut refused = None;
+        self.features
+            .retain(|digest, state| match state.apply_event(event) {
+                Err(error) if digest == primary => {
+                    refused = Some(error);
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(feature_set = %digest, error = %error, "a feature set beside the primary's refused an event; it starts over");
+                    false
+                }
+                Ok(()) => true,
+            });
+        refused.map_or(Ok(()), Err)
+    }
+
     /// Takes a record of the past: this run's, unless it was met already.
     pub(super) fn take_back(
         &mut self,
         run: &PlatformRunId,
+        primary: &Digest,
         guarded: &Guarded,
     ) -> Result<(), Error> {
         let envelope = &guarded.event.envelope;
@@ -60,7 +147,7 @@ impl RunState {
         if let Ok(event) = EventRecord::parse(&guarded.event)
             && self.meet(&id)
         {
-            let applied = self.features.apply_event(&event);
+            let applied = self.apply(primary, &event);
             applied.map_err(|cause| Error::Decide {
                 event_id: event.event_id.to_string(),
                 cause: cause.to_string(),
@@ -73,25 +160,50 @@ impl RunState {
         &self,
         run: PlatformRunId,
         position: RunPosition,
-        feature_set_digest: &Digest,
+        primary: &Digest,
     ) -> RunSnapshot {
         let mut met: Vec<Met> = self.met.iter().copied().collect();
         met.sort_unstable();
+        let states = self.features.iter();
+        let mut further: BTreeMap<Digest, Vec<u8>> = states
+            .map(|(digest, state)| (*digest, state.to_bytes(digest)))
+            .collect();
         RunSnapshot {
             run,
             position,
             met,
-            features: self.features.to_bytes(feature_set_digest),
+            features: further.remove(primary).unwrap_or_default(),
+            further,
         }
     }
 
+    /// The memory that a snapshot holds. A set beside the primary's that it does not hold is left out.
+    ///
+    /// # Errors
+    /// When it does not hold the primary's.
     pub(super) fn of_snapshot(
-        bundle: &CompiledBundle,
+        sets: &Sets,
         snapshot: &RunSnapshot,
     ) -> Result<RunState, SnapshotError> {
-        let (set, digest) = (Arc::clone(&bundle.feature_set), &bundle.feature_set_digest);
+        let read = |digest: &Digest, set: &Arc<FeatureSet>| {
+            let states = snapshot.states(digest);
+            let mut read = states.map(|it| FeatureState::from_bytes(Arc::clone(set), digest, it));
+            read.next().unwrap_or(Err(SnapshotError::FeatureSet))
+        };
+        let (primary, set) = &sets.primary;
+        let mut features = BTreeMap::from([(*primary, read(primary, set)?)]);
+        for (digest, set) in &sets.others {
+            match read(digest, set) {
+                Ok(state) => {
+                    features.insert(*digest, state);
+                }
+                Err(why) => {
+                    tracing::info!(feature_set = %digest, why = %why, "a snapshot has no state of a feature set");
+                }
+            }
+        }
         Ok(RunState {
-            features: FeatureState::from_bytes(set, digest, &snapshot.features)?,
+            features,
             met: snapshot.met.iter().copied().collect(),
         })
     }

@@ -11,7 +11,7 @@ use crate::domain::vocabulary::Outcome;
 use crate::governance::facts;
 use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::Decided;
-use crate::rtdl::decision::search;
+use crate::rtdl::decision::{search, shadow};
 use crate::runtime::commit::Effects;
 use crate::runtime::consumer;
 use crate::runtime::ground::Ground;
@@ -25,6 +25,7 @@ const APPEND_QUARANTINE: &str = include_str!("sql/append_quarantine.sql");
 pub(super) const TABLES: &[&str] = &[
     "dla.decision",
     "dla.decision_count",
+    "dla.shadow_score",
     "rtdl.inlet_quarantine",
 ];
 
@@ -73,7 +74,7 @@ impl Effects for Batch {
             let asked = asked::counts(&self.decided);
             append_count(tx, &self.key, &self.counts, asked, self.now).await?;
         }
-        Ok(())
+        Ok(shadow::append(tx, &self.key.run, &self.decided).await?)
     }
 }
 

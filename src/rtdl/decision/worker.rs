@@ -1,7 +1,7 @@
 //! One run's worker: reads traffic, waits for context where it must, decides the prefix that it
 //! can, commits it with its position, and goes on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,12 +31,12 @@ use crate::rtdl::decision::force::Force;
 use crate::rtdl::decision::frames::Found;
 use crate::rtdl::decision::lists;
 use crate::rtdl::decision::posture::{Asked, Judged, RunPosture, StoreErrors};
-use crate::rtdl::decision::restore::Restore;
-use crate::rtdl::decision::snapshot;
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::store::{Batch, CountKey, Counts};
 use crate::rtdl::decision::told::Told;
+use crate::rtdl::decision::warm::WarmUps;
 use crate::rtdl::decision::{Error, Options};
+use crate::rtdl::decision::{shadow, snapshot};
 use crate::runtime::commit;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
@@ -65,9 +65,13 @@ pub(super) struct Worker {
     pub(super) options: Options,
     /// Decides.
     pub(super) bundle: Arc<CompiledBundle>,
-    /// Whose features the memory holds: the one that decides, or, while none may, the one before.
+    /// Whose features the memory needs: the one that decides, or, while none may, the one before.
     pub(super) remembered: Arc<CompiledBundle>,
     pub(super) resolving: Resolving,
+    /// Bundles that need warm features beside it, by slot: the shadows, and who is to act next.
+    pub(super) wanted: BTreeMap<String, Arc<CompiledBundle>>,
+    pub(super) warm_ups: WarmUps,
+    pub(super) n_broken_shadows: u64,
     pub(super) partitions: Partitions,
     /// Told of every decision once it is committed.
     pub(super) told: Arc<Told>,
@@ -131,6 +135,7 @@ impl Worker {
             if self.anchors.is_due() {
                 self.anchors.write(&self.ground).await;
             }
+            self.tend_features().await;
             if self.snapshots.is_due(self.position.seq) {
                 self.snapshot().await;
             }
@@ -149,9 +154,12 @@ impl Worker {
     /// Between batches, so that the memory is that of the position.
     pub(super) async fn snapshot(&mut self) {
         let run = self.ready.pins.platform_run_id;
-        let (ground, bundle, position) = (&self.ground, &self.remembered, &self.position);
+        let (ground, position) = (&self.ground, &self.position);
+        let primary = &self.remembered.feature_set_digest;
         let (snapshots, state) = (&mut self.snapshots, &mut self.state);
-        snapshots.write(ground, bundle, &run, position, state).await;
+        snapshots
+            .write(ground, primary, &run, position, state)
+            .await;
     }
 
     /// Keeps the lease, and says since when nothing is left to decide.
@@ -262,33 +270,6 @@ impl Worker {
         })))
     }
 
-    /// The memory of this run, restored when there is none: most runs that a worker
-    /// looks at have long ended and need none.
-    async fn warm(&mut self, shard: &ShardRef) -> Result<&mut RunState, Error> {
-        if self.state.is_none() {
-            let (tips, position) = (&self.ready.tips, &self.position);
-            law!(
-                L4,
-                position.basis.position(shard).reaches(tips.position(shard)),
-                "{shard} is behind its pinned tip"
-            );
-            let shards: Vec<ShardRef> = self.shards.iter().map(traffic).collect();
-            let restore = Restore {
-                ground: &self.ground,
-                bundle: &self.remembered,
-                ready: &self.ready,
-                shards: &shards,
-                position: &self.position,
-            };
-            let restored = restore.restore().await?;
-            self.snapshots.covered = restored.snapshot_seq;
-            self.state = Some(restored.state);
-            let newest = (self.run(), self.position.seq);
-            self.posture = self.posture.resume(&self.ground, newest).await;
-        }
-        Ok(self.state.as_mut().expect("it was set above"))
-    }
-
     /// Decides the events that have frames, with what stands between and after them up to the next
     /// event that still waits, and commits.
     async fn decide_prefix(
@@ -388,7 +369,10 @@ impl Worker {
         frames: &mut VecDeque<Found>,
         now: Time,
     ) -> Result<(), Error> {
-        let lists = self.bundle.policy.lists();
+        let bundles = [self.bundle.as_ref()]
+            .into_iter()
+            .chain(shadow::of(&self.wanted));
+        let lists = shadow::lists(bundles);
         if lists.is_empty() {
             return Ok(());
         }
@@ -399,7 +383,7 @@ impl Worker {
         });
         let events: Vec<&EventRecord> = events.take(frames.len()).collect();
         let client = self.ground.db.get().await?;
-        let hits = lists::read(&client, lists, &events, now).await?;
+        let hits = lists::read(&client, &lists, &events, now).await?;
         for (found, hits) in frames.iter_mut().zip(hits) {
             found.lists = hits;
         }
@@ -416,6 +400,8 @@ impl Worker {
     ) -> Result<Decided, Error> {
         let deciding = Deciding {
             bundle: &self.bundle,
+            remembered: &self.remembered.feature_set_digest,
+            wanted: &self.wanted,
             stamps: &self.ground.stamps,
             shard,
             judged,
@@ -453,6 +439,12 @@ impl Worker {
             u64::from(counts.quarantined.unsigned_abs()),
         );
         asked::count(counters, pins, decided);
+        for shadows in decided.iter().map(|it| &it.shadows) {
+            counters.add(pins, Counter::ShadowScored, shadows.scores.len() as u64);
+            counters.add(pins, Counter::ShadowSkipped, shadows.skipped);
+            let n_failed = shadows.failed + self.n_broken_shadows;
+            counters.add(pins, Counter::ShadowFailed, n_failed);
+        }
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }

@@ -8,7 +8,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 use crate::domain::digest::Digest;
 use crate::domain::ids::{
     ActionIntentId, CaseId, CaseTriggerId, DecisionId, FactId, ListEntryId, ManifestFingerprint,
-    PlatformRunId, ScenarioRunId,
+    PlatformRunId, ScenarioRunId, ShadowScoreId,
 };
 use crate::domain::time::{MICROS_PER_DAY, Time};
 
@@ -131,5 +131,6 @@ digest_columns!(
     ListEntryId,
     ManifestFingerprint,
     PlatformRunId,
-    ScenarioRunId
+    ScenarioRunId,
+    ShadowScoreId
 );
