@@ -101,7 +101,7 @@ pub(crate) async fn shadow(
 ) -> anyhow::Result<Arc<CompiledBundle>> {
     let (bundle, files) = sources(Some(dir))?;
     let compiled = compile(&bundle, &files, declared)?;
-    store(ground, &bundle).await?;
+    stored::store(ground.objects.as_ref(), &bundle).await?;
     let compiled = Arc::into_inner(compiled).context("the bundle is in use already")?;
     Ok(Arc::new(compiled.in_slot(slot)))
 }
