@@ -99,7 +99,7 @@ fn decided(bundle: &CompiledBundle, amount_minor: i64, on: &[&str]) -> DecisionB
     let event = event(amount_minor);
     let mut state = FeatureState::new(Arc::clone(&bundle.feature_set));
     state.apply_event(&event).unwrap();
-    let features = state.compute(&event);
+    let features = state.compute(&event).unwrap();
     let hit = |list: &&str| ListHit {
         list: (*list).to_owned(),
         entity: match *list {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::contracts::chunks;
 use crate::domain::vocabulary::{Capability, Outcome, Posture};
 use crate::engine::event::EventRecord;
 use crate::engine::features::{FeatureState, FeatureVector};
@@ -30,14 +31,17 @@ pub fn degradation(posture: Posture) -> Option<String> {
 }
 
 /// The features of `event` that a decision may see; what is switched off is missing.
+///
+/// # Errors
+/// The state is lost.
 pub fn features(
     state: &mut FeatureState,
     event: &EventRecord,
     capabilities: &BTreeSet<Capability>,
-) -> FeatureVector {
+) -> Result<FeatureVector, chunks::Error> {
     match capabilities.contains(&Capability::Features) {
         true => state.compute_with(event, capabilities.contains(&Capability::Graph)),
-        false => FeatureVector::missing(state.set()),
+        false => Ok(FeatureVector::missing(state.set())),
     }
 }
 

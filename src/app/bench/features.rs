@@ -223,11 +223,11 @@ fn engine(stream: Stream) -> anyhow::Result<Taken> {
         let began = Instant::now();
         for event in &events {
             state.apply_event(event).context("applying an event")?;
-            std::hint::black_box(state.compute(event));
+            std::hint::black_box(state.compute(event)?);
         }
         // With keys that all stay there is nothing to let go, but a walk over every one of them.
         if let (0, Some(last)) = (stream.known, last) {
-            state.evict_before(last);
+            state.evict_before(last)?;
         }
         if is_timed {
             seconds += began.elapsed().as_secs_f64();

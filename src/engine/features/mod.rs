@@ -17,6 +17,8 @@ mod labels;
 mod read;
 mod running;
 mod series;
+mod shared;
+mod spill;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ mod texts;
 
 use std::collections::BTreeMap;
 
+pub use crate::engine::features::spill::Room;
 pub use crate::engine::features::state::{Error, FeatureState, SnapshotError};
 
 use crate::contracts::decision::Value;

@@ -201,7 +201,12 @@ impl<'a> Past<'a> {
     ) -> Result<(EventRecord, DecisionBody), Error> {
         let event = self.up_to(bundle, body, evidence).await?;
         let capabilities = evidence.switched_on();
-        let features = posture::features(self.features(bundle), &event, &capabilities);
+        let features =
+            posture::features(self.features(bundle), &event, &capabilities).map_err(|lost| {
+                Error::Evidence {
+                    what: lost.to_string(),
+                }
+            })?;
         let given = Given {
             event: &event,
             frame: &frame(evidence, context)?,

@@ -84,7 +84,8 @@ impl Deciding<'_> {
         );
         let capabilities = &self.judged.capabilities;
         // What the posture switches off is left out here, so that deciding stays one function.
-        let features = posture::features(&mut state.features, &pending.event, capabilities);
+        let features = posture::features(&mut state.features, &pending.event, capabilities)
+            .map_err(|lost| refused(lost.to_string()))?;
         let given = Given {
             event: &pending.event,
             frame: &found.frame,

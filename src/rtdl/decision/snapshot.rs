@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use crate::contracts::chunks;
 use crate::contracts::run_position::RunPosition;
 use crate::contracts::run_snapshot::{self, RunSnapshot};
 use crate::domain::digest::Digest;
@@ -171,12 +172,18 @@ impl Writer {
         let (run, position, digest) = (*run, position.clone(), bundle.feature_set_digest);
         self.covered = position.seq;
         let encoded = tasks::blocking(move || {
-            let snapshot = whole.to_snapshot(run, position, &digest);
+            let snapshot = whole.to_snapshot(run, position, &digest)?;
             let bytes = Bytes::from(snapshot.to_bytes());
             let key = snapshot.key(&Digest::of_bytes(&bytes));
-            (whole, key, bytes)
+            Ok::<_, chunks::Error>((whole, key, bytes))
         });
-        let (whole, key, bytes) = encoded.await;
+        let (whole, key, bytes) = match encoded.await {
+            Ok(encoded) => encoded,
+            Err(lost) => {
+                tracing::warn!(run = %run, error = %lost, "a worker's memory is dropped; it is restored for the next event");
+                return;
+            }
+        };
         *state = Some(whole);
         let objects = Arc::clone(&ground.objects);
         self.finish().await;

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::contracts::chunks;
 use crate::contracts::run_position::RunPosition;
 use crate::contracts::run_snapshot::{MET_BYTES, Met, RunSnapshot};
 use crate::domain::digest::Digest;
@@ -74,15 +75,15 @@ impl RunState {
         run: PlatformRunId,
         position: RunPosition,
         feature_set_digest: &Digest,
-    ) -> RunSnapshot {
+    ) -> Result<RunSnapshot, chunks::Error> {
         let mut met: Vec<Met> = self.met.iter().copied().collect();
         met.sort_unstable();
-        RunSnapshot {
+        Ok(RunSnapshot {
             run,
             position,
             met,
-            features: self.features.to_bytes(feature_set_digest),
-        }
+            features: self.features.to_bytes(feature_set_digest)?,
+        })
     }
 
     pub(super) fn of_snapshot(
