@@ -177,7 +177,9 @@ fn a_hit_counts_for_its_own_list_and_entity_alone() {
     let text = policy(LISTS, &[("lists.blocked", "STEP_UP", 1)]);
     let compiled = compile(&bundle(&text, None, None)).unwrap();
     let event = event(10);
-    let features = FeatureState::new(Arc::clone(&compiled.feature_set)).compute(&event);
+    let features = FeatureState::new(Arc::clone(&compiled.feature_set))
+        .compute(&event)
+        .unwrap();
     let hit = ListHit {
         list: "blocked".to_owned(),
         entity: Entity::MerchantId,

@@ -54,7 +54,7 @@ fn check(when: &str, expect: RuleResult, operand: Option<&str>) {
     let policy = Policy::compile("p.yaml", &rule(when), &set)
         .unwrap_or_else(|found| panic!("{when}: {}", found[0]));
     let event = event("e1", "2018-04-01T06:30:31Z", 100);
-    let features = FeatureState::new(Arc::new(set)).compute(&event);
+    let features = FeatureState::new(Arc::new(set)).compute(&event).unwrap();
     let result = policy.evaluate(&Inputs {
         event: &event,
         arrival: None,

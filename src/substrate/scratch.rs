@@ -18,37 +18,7 @@ const CLASS_BITS: u32 = 8;
 /// Before the bytes: how many there are.
 const HEAD: usize = 4;
 
-/// Where scratch files are made.
-#[derive(Debug, Clone)]
-pub struct Scratch {
-    dir: PathBuf,
-}
-
-impl Scratch {
-    /// Makes the folder where it is missing.
-    ///
-    /// # Errors
-    /// The folder cannot be made.
-    pub fn open(dir: &Path) -> io::Result<Scratch> {
-        fs::create_dir_all(dir)?;
-        Ok(Scratch {
-            dir: dir.to_owned(),
-        })
-    }
-
-    /// A scratch file, made with its first chunk.
-    #[must_use]
-    pub fn chunks(&self) -> ScratchFile {
-        ScratchFile {
-            dir: self.dir.clone(),
-            file: None,
-            end: 0,
-            free: BTreeMap::new(),
-        }
-    }
-}
-
-/// One scratch file.
+/// A scratch file, made with its first chunk.
 #[derive(Debug)]
 pub struct ScratchFile {
     dir: PathBuf,
@@ -60,6 +30,28 @@ pub struct ScratchFile {
 }
 
 impl ScratchFile {
+    /// One in a folder, which is made where it is missing.
+    #[must_use]
+    pub fn new(dir: &Path) -> ScratchFile {
+        ScratchFile {
+            dir: dir.to_owned(),
+            file: None,
+            end: 0,
+            free: BTreeMap::new(),
+        }
+    }
+
+    fn file(&mut self) -> io::Result<&File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                fs::create_dir_all(&self.dir)?;
+                tempfile::tempfile_in(&self.dir)?
+            }
+        };
+        Ok(self.file.insert(file))
+    }
+
     fn room(&mut self, class: u8) -> u64 {
         let freed = self.free.get_mut(&class).and_then(Vec::pop);
         freed.unwrap_or_else(|| {
@@ -74,18 +66,12 @@ impl Chunks for ScratchFile {
     fn put(&mut self, bytes: &[u8]) -> Result<ChunkId, Error> {
         let length = u32::try_from(bytes.len()).map_err(|cause| failed("written", &cause))?;
         let class = class_of((HEAD as u64 + u64::from(length)).div_ceil(UNIT));
-        if self.file.is_none() {
-            let file = tempfile::tempfile_in(&self.dir);
-            self.file = Some(file.map_err(|cause| failed("written", &cause))?);
-        }
         let at = self.room(class);
         let mut room = Vec::with_capacity(HEAD + bytes.len());
         room.extend(length.to_le_bytes());
         room.extend(bytes);
-        let written = match &self.file {
-            Some(file) => file.write_all_at(&room, at * UNIT),
-            None => Ok(()),
-        };
+        let written = self.file();
+        let written = written.and_then(|it| it.write_all_at(&room, at * UNIT));
         if let Err(cause) = written {
             self.free.entry(class).or_default().push(at);
             return Err(failed("written", &cause));
@@ -175,7 +161,7 @@ mod tests {
     #[test]
     fn chunks_come_back_and_their_room_is_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut chunks = Scratch::open(folder.path()).unwrap().chunks();
+        let mut chunks = ScratchFile::new(folder.path());
         let body = |nth: usize| vec![u8::try_from(nth % 251).unwrap(); nth * 37 % 5_000];
         let mut held: Vec<ChunkId> = (0..500).map(|it| chunks.put(&body(it)).unwrap()).collect();
         let full = chunks.bytes();
@@ -196,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_gone_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::open(&folder.path().join("s")).unwrap();
-        folder.close().unwrap();
-        let refused = scratch.chunks().put(b"x");
+    fn a_folder_that_cannot_be_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut chunks = ScratchFile::new(&file.path().join("below_a_file"));
+        let refused = chunks.put(b"x");
         assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+        assert_eq!(chunks.get(ChunkId(1)), Err(Error::Damaged));
     }
 }

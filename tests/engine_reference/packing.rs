@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fraudplat::contracts::chunks::{ChunkId, Chunks, Error, MemoryChunks};
 use fraudplat::engine::features::Room;
-use fraudplat::substrate::scratch::Scratch;
+use fraudplat::substrate::scratch::ScratchFile;
 
 #[derive(Debug)]
 pub(crate) struct Packing {
@@ -50,10 +50,7 @@ impl Packing {
                 chunks: MemoryChunks::default(),
                 damage: Arc::clone(damage),
             }),
-            (None, true) => {
-                let folder = std::env::temp_dir();
-                Box::new(Scratch::open(&folder).unwrap().chunks())
-            }
+            (None, true) => Box::new(ScratchFile::new(&std::env::temp_dir())),
             (None, false) => Box::new(MemoryChunks::default()),
         };
         Room {

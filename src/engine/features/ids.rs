@@ -252,7 +252,7 @@ mod tests {
     fn pages_are_put_away_let_go_and_used_again() {
         let mut spill = Spill::new(Box::new(MemoryChunks::default()));
         let mut ids = EventIds::new(200, 0);
-        let mut hold = |ids: &mut EventIds, spill: &mut Spill, of: &str| -> Vec<EventRef> {
+        let hold = |ids: &mut EventIds, spill: &mut Spill, of: &str| -> Vec<EventRef> {
             let texts = (0..10_000).map(|it| format!("{of}{it}"));
             texts.map(|it| ids.hold(spill, &it, 1).unwrap()).collect()
         };

@@ -13,6 +13,7 @@ mod block;
 mod compile;
 mod graph;
 mod ids;
+mod index;
 mod labels;
 mod read;
 mod running;

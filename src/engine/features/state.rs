@@ -112,20 +112,19 @@ impl FeatureState {
     /// Of the series in the scratch, and of others where there is too much in memory.
     fn settle(&mut self) -> Result<(), chunks::Error> {
         let set = Arc::clone(&self.set);
-        let spill = &mut self.shared.spill;
         for (keyed, place) in self.groups.iter_mut().zip(&self.scratch.places) {
             if let Some((series, _)) = place
                 && *series != u32::MAX
             {
-                keyed.settle(*series, spill)?;
+                keyed.settle(*series, &mut self.shared.spill)?;
             }
         }
         self.scratch.places.clear();
-        while self.groups.iter().map(Keyed::warm_bytes).sum::<usize>() > self.memory_bytes {
+        while self.warm_bytes() > self.memory_bytes {
             let groups = self.groups.iter_mut().zip(&set.groups);
             let most = groups.max_by_key(|(keyed, _)| keyed.warm_bytes());
             let Some((keyed, group)) = most else { break };
-            if !keyed.cool(group, spill)? {
+            if !keyed.cool(group, &mut self.shared.spill)? {
                 break;
             }
         }
@@ -167,7 +166,8 @@ impl FeatureState {
                 event: held,
                 series: self.labelled_places(&set),
             };
-            changes = self.shared.labels.note_event(&event.event_id, standing);
+            let Shared { labels, spill, .. } = &mut self.shared;
+            changes = labels.note_event(spill, &event.event_id, standing)?;
         }
         for (at, group) in set.groups.iter().enumerate() {
             let Some((series, nth)) = self.scratch.places[at] else {
@@ -200,9 +200,6 @@ impl FeatureState {
         };
         self.scratch.places.clear();
         self.scratch.places.resize(set.groups.len(), None);
-        if self.shared.labels.knows(&event.event_id) {
-            return Err(repeat());
-        }
         let (mut n_places, mut is_labelled) = (0, false);
         let at = position(event);
         // Two passes over the groups that can refuse and those that create: none can refuse once
@@ -257,7 +254,12 @@ impl FeatureState {
         if !self.set.groups.iter().any(|it| it.labelled) {
             return Ok(());
         }
-        let Some(standing) = self.shared.labels.note_label(label) else {
+        let Shared {
+            ids, labels, spill, ..
+        } = &mut self.shared;
+        let standing = labels.standing_of(ids, spill, &label.event_id)?;
+        let is_new = labels.note_label(label, standing.as_ref());
+        let Some(standing) = standing.filter(|_| is_new) else {
             return Ok(());
         };
         let observed = label.observed_time.micros();
@@ -397,7 +399,7 @@ impl FeatureState {
         let labelled = set.groups.iter().filter(|it| it.labelled);
         if let Some(reach) = labelled.map(Group::reach).max() {
             let cutoff = time.micros().saturating_sub(reach);
-            for event in shared.labels.forget(cutoff) {
+            for event in shared.labels.forget(&mut shared.spill, cutoff)? {
                 shared.ids.release(&mut shared.spill, event);
             }
         }
@@ -437,6 +439,12 @@ impl FeatureState {
             ids, texts, labels, ..
         } = &self.shared;
         keyed + ids.bytes() + texts.bytes() + labels.bytes() + graph
+    }
+
+    /// Memory of the keys that are not put away: what [`Room::memory_bytes`] bounds.
+    #[must_use]
+    pub fn warm_bytes(&self) -> usize {
+        self.groups.iter().map(Keyed::warm_bytes).sum()
     }
 
     /// Bytes that what is put away takes where it is.

@@ -19,6 +19,7 @@ mod join;
 pub mod ladder;
 mod lists;
 mod looks;
+mod memory;
 mod posture;
 mod restore;
 mod role;
@@ -32,4 +33,5 @@ mod worker;
 
 pub use error::Error;
 pub use looks::Looks;
+pub use memory::Memory;
 pub use role::{Decision, Options};

@@ -12,6 +12,7 @@ use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::engine::bundle::CompiledBundle;
 use crate::planted;
+use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::state::RunState;
 use crate::rtdl::decision::{Error, snapshot};
 use crate::runtime::archive::{self, ArchiveReader, Folder};
@@ -23,6 +24,7 @@ use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
 pub(super) struct Restore<'a> {
     pub(super) ground: &'a Ground,
     pub(super) bundle: &'a Arc<CompiledBundle>,
+    pub(super) memory: &'a Memory,
     pub(super) ready: &'a Ready,
     pub(super) shards: &'a [ShardRef],
     pub(super) position: &'a RunPosition,
@@ -60,7 +62,7 @@ impl Restore<'_> {
         let restored = match self.use_snapshots().await {
             Some(restored) => restored,
             None => {
-                let empty = || RunState::empty(self.bundle);
+                let empty = || RunState::empty(self.bundle, self.memory.room());
                 let tips = &self.ready.tips;
                 match self.replay(empty(), tips, 0, Source::Log).await {
                     Ok(restored) => restored,
@@ -114,7 +116,8 @@ impl Restore<'_> {
         source: Source,
     ) -> Result<Restored, Unfit> {
         let (ground, bundle, position) = (self.ground, self.bundle, self.position);
-        let opened = snapshot::open(ground, bundle, self.run(), position, stored).await;
+        let opened =
+            snapshot::open(ground, (bundle, self.memory), self.run(), position, stored).await;
         let (basis, state) = opened.map_err(Unfit::Snapshot)?;
         let from = planted!(SnapshotWithoutBasis, &position.basis, &basis.basis);
         let replayed = self.replay(state, from, basis.seq, source).await;

@@ -16,6 +16,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::features::SnapshotError;
+use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::state::RunState;
 use crate::runtime::decisions;
 use crate::runtime::ground::Ground;
@@ -88,7 +89,7 @@ pub(super) async fn list(
 /// Reads a snapshot and checks all that can be checked of it.
 pub(super) async fn open(
     ground: &Ground,
-    bundle: &Arc<CompiledBundle>,
+    (bundle, memory): (&Arc<CompiledBundle>, &Memory),
     run: &PlatformRunId,
     committed: &RunPosition,
     stored: &Stored,
@@ -98,14 +99,14 @@ pub(super) async fn open(
         .get(&stored.key)
         .await?
         .ok_or(Refusal::Gone)?;
-    let (expected, bundle) = (stored.content, Arc::clone(bundle));
+    let (expected, bundle, room) = (stored.content, Arc::clone(bundle), memory.room());
     let opened = tasks::blocking(move || {
         let found = Digest::of_bytes(&bytes);
         if found != expected {
             return Err(Refusal::Altered { expected, found });
         }
         let snapshot = RunSnapshot::from_bytes(&bytes)?;
-        let state = RunState::of_snapshot(&bundle, &snapshot)?;
+        let state = RunState::of_snapshot(&bundle, &snapshot, room)?;
         Ok((snapshot.run, snapshot.position, state))
     });
     let (of, position, state) = opened.await?;

@@ -12,7 +12,7 @@ use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::domain::vocabulary::EventClass;
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
-use crate::engine::features::{FeatureState, SnapshotError};
+use crate::engine::features::{FeatureState, Room, SnapshotError};
 use crate::rtdl::decision::Error;
 use crate::runtime::guard::Guarded;
 
@@ -23,9 +23,9 @@ pub(super) struct RunState {
 }
 
 impl RunState {
-    pub(super) fn empty(bundle: &CompiledBundle) -> RunState {
+    pub(super) fn empty(bundle: &CompiledBundle, room: Room) -> RunState {
         RunState {
-            features: FeatureState::new(Arc::clone(&bundle.feature_set)),
+            features: FeatureState::within(Arc::clone(&bundle.feature_set), room),
             met: HashSet::new(),
         }
     }
@@ -89,10 +89,11 @@ impl RunState {
     pub(super) fn of_snapshot(
         bundle: &CompiledBundle,
         snapshot: &RunSnapshot,
+        room: Room,
     ) -> Result<RunState, SnapshotError> {
         let (set, digest) = (Arc::clone(&bundle.feature_set), &bundle.feature_set_digest);
         Ok(RunState {
-            features: FeatureState::from_bytes(set, digest, &snapshot.features)?,
+            features: FeatureState::from_bytes_within(set, digest, &snapshot.features, room)?,
             met: snapshot.met.iter().copied().collect(),
         })
     }

@@ -273,6 +273,7 @@ impl Worker {
             let restore = Restore {
                 ground: &self.ground,
                 bundle: &self.bundle,
+                memory: &self.options.memory,
                 ready: &self.ready,
                 shards: &shards,
                 position: &self.position,
@@ -450,6 +451,10 @@ impl Worker {
             u64::from(counts.quarantined.unsigned_abs()),
         );
         asked::count(counters, pins, decided);
+        if let Some(state) = &self.state {
+            let (in_memory, away) = (state.features.warm_bytes(), state.features.bytes_away());
+            counters.set_feature_bytes(pins, in_memory as u64, away);
+        }
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }

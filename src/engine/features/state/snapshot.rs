@@ -9,7 +9,7 @@
 
 mod read;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::contracts::chunks;
@@ -118,17 +118,17 @@ impl FeatureState {
                 })?;
             }
         }
-        for (_, standing) in shared.labels.standing() {
-            seen.insert(standing.event, standing.ts);
-        }
+        let mut standing: HashSet<EventRef> = HashSet::new();
+        shared.labels.each_standing(&shared.spill, |event, ts| {
+            seen.insert(event, ts);
+            standing.insert(event);
+        })?;
         let events = seen.keys().copied().collect();
         let mut records: BTreeMap<(i64, String), Record> = BTreeMap::new();
-        let mut standing: HashMap<EventRef, i64> = HashMap::new();
-        standing.extend(shared.labels.standing().map(|it| (it.1.event, it.1.ts)));
         for (event, id) in shared.ids.texts(&shared.spill, events)? {
             let record = records.entry((seen[&event], id)).or_default();
             record.refs.push(event);
-            if standing.contains_key(&event) {
+            if standing.contains(&event) {
                 record.standing = Some(event);
             }
         }
@@ -280,7 +280,8 @@ impl FeatureState {
             };
             let ts = record.ts;
             let standing = Standing { ts, event, series };
-            self.shared.labels.restore_event(id, standing, assertions);
+            let Shared { labels, spill, .. } = &mut self.shared;
+            labels.restore_event(spill, &id, standing, assertions)?;
         }
         Ok(())
     }
