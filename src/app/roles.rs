@@ -264,6 +264,7 @@ fn decision_role(
         join_wait_ms: platform.profile.semantics.join_wait_ms,
         posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
+        memory: platform.profile.decision.memory(platform.data_dir.path()),
     };
     Decision::resolving(options, ground, bundles, shadows)
 }

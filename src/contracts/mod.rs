@@ -15,6 +15,7 @@ pub mod canonical;
 pub mod case_message;
 pub mod case_trigger;
 pub mod chain_anchor;
+pub mod chunks;
 pub mod code;
 pub mod control;
 pub mod decision;

@@ -99,7 +99,7 @@ fn decided(bundle: &CompiledBundle, amount_minor: i64, on: &[&str]) -> DecisionB
     let event = event(amount_minor);
     let mut state = FeatureState::new(Arc::clone(&bundle.feature_set));
     state.apply_event(&event).unwrap();
-    let features = state.compute(&event);
+    let features = state.compute(&event).unwrap();
     let hit = |list: &&str| ListHit {
         list: (*list).to_owned(),
         entity: match *list {
@@ -177,7 +177,9 @@ fn a_hit_counts_for_its_own_list_and_entity_alone() {
     let text = policy(LISTS, &[("lists.blocked", "STEP_UP", 1)]);
     let compiled = compile(&bundle(&text, None, None)).unwrap();
     let event = event(10);
-    let features = FeatureState::new(Arc::clone(&compiled.feature_set)).compute(&event);
+    let features = FeatureState::new(Arc::clone(&compiled.feature_set))
+        .compute(&event)
+        .unwrap();
     let hit = ListHit {
         list: "blocked".to_owned(),
         entity: Entity::MerchantId,

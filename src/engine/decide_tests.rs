@@ -83,7 +83,8 @@ fn decided_under(posture: Posture, frame: &JoinFrame, amount_minor: i64) -> Deci
     let mut state = FeatureState::new(Arc::clone(&bundle.feature_set));
     state.apply_event(&event).unwrap();
     let capabilities = posture::capabilities(posture);
-    let features = posture::features(&bundle.feature_set, &mut state, &event, &capabilities);
+    let set = &bundle.feature_set;
+    let features = posture::features(set, &mut state, &event, &capabilities).unwrap();
     let given = Given {
         event: &event,
         frame,

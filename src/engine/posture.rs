@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::contracts::chunks;
 use crate::domain::vocabulary::{Capability, Outcome, Posture};
 use crate::engine::event::EventRecord;
 use crate::engine::features::{FeatureSet, FeatureState, FeatureVector};
@@ -31,15 +32,18 @@ pub fn degradation(posture: Posture) -> Option<String> {
 
 /// The features of `event` that a decision by a bundle of this set may see; what is switched off is missing,
 /// and then the state may be of another set.
+///
+/// # Errors
+/// The state is lost.
 pub fn features(
     set: &FeatureSet,
     state: &mut FeatureState,
     event: &EventRecord,
     capabilities: &BTreeSet<Capability>,
-) -> FeatureVector {
+) -> Result<FeatureVector, chunks::Error> {
     match capabilities.contains(&Capability::Features) {
         true => state.compute_with(event, capabilities.contains(&Capability::Graph)),
-        false => FeatureVector::missing(set),
+        false => Ok(FeatureVector::missing(set)),
     }
 }
 

@@ -54,7 +54,7 @@ fn check(when: &str, expect: RuleResult, operand: Option<&str>) {
     let policy = Policy::compile("p.yaml", &rule(when), &set)
         .unwrap_or_else(|found| panic!("{when}: {}", found[0]));
     let event = event("e1", "2018-04-01T06:30:31Z", 100);
-    let features = FeatureState::new(Arc::new(set)).compute(&event);
+    let features = FeatureState::new(Arc::new(set)).compute(&event).unwrap();
     let result = policy.evaluate(&Inputs {
         event: &event,
         arrival: None,
@@ -292,7 +292,11 @@ fn feature(spec: &str, events: &[(&str, i64, i64)], expect: Value) {
         state.apply_event(record).unwrap();
     }
     let last = records.last().unwrap();
-    assert_eq!(state.compute(last).values, [expect], "{spec} {events:?}");
+    assert_eq!(
+        state.compute(last).unwrap().values,
+        [expect],
+        "{spec} {events:?}"
+    );
     assert!(state.apply_event(last).is_err(), "a repeat is refused");
 }
 
@@ -347,16 +351,18 @@ fn a_label_counts_from_its_observed_time_on() {
         observed_time: ts.parse().unwrap(),
         is_fraud,
     };
-    state.apply_label(&label("l2", "2018-04-01T00:00:20Z", true));
+    state
+        .apply_label(&label("l2", "2018-04-01T00:00:20Z", true))
+        .unwrap();
     assert_eq!(state.n_waiting_labels(), 1);
     state
         .apply_event(&event("a", "2018-04-01T00:00:00Z", 1))
         .unwrap();
     let mut share = |ts: &str, label: Option<LabelRecord>| {
         if let Some(label) = &label {
-            state.apply_label(label);
+            state.apply_label(label).unwrap();
         }
-        state.compute(&event("z", ts, 1)).values
+        state.compute(&event("z", ts, 1)).unwrap().values
     };
     assert_eq!(share("2018-04-01T00:00:20Z", None), [Value::Float(1.0)]);
     assert_eq!(

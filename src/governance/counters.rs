@@ -42,12 +42,17 @@ vocabulary!(
     }
 );
 
+/// Gauges of what the features of a run take: of the keys in memory, and put away.
+const FEATURE_BYTES: [&str; 2] = ["feature_memory_bytes", "feature_spilled_bytes"];
+
 /// Counts of one run.
 #[derive(Debug)]
 struct RunCounts {
     labels: String,
     counts: Vec<AtomicU64>,
     degraded: RwLock<BTreeMap<String, u64>>,
+    /// In memory and put away, as the worker last said.
+    feature_bytes: [AtomicU64; 2],
 }
 
 /// Every counter of this process, by run; shared by its roles.
@@ -99,6 +104,13 @@ impl Counters {
         lag.insert((group.to_owned(), shard.clone()), records);
     }
 
+    /// Records what the features of a run take: of the keys in memory, and put away.
+    pub fn set_feature_bytes(&self, pins: &Pins, in_memory: u64, away: u64) {
+        for (gauge, bytes) in self.run(pins).feature_bytes.iter().zip([in_memory, away]) {
+            gauge.store(bytes, Ordering::Relaxed);
+        }
+    }
+
     /// The count of one run; 0 for a run this process has not met.
     #[must_use]
     pub fn get(&self, pins: &Pins, counter: Counter) -> u64 {
@@ -128,6 +140,7 @@ impl Counters {
                 labels,
                 counts,
                 degraded: RwLock::default(),
+                feature_bytes: Default::default(),
             })
         };
         runs.entry(key).or_insert_with(fresh).clone()
@@ -159,6 +172,13 @@ impl Counters {
                         run.labels
                     ),
                 );
+            }
+        }
+        for (nth, name) in FEATURE_BYTES.iter().enumerate() {
+            line(&mut text, format_args!("# TYPE {name} gauge"));
+            for run in runs.values() {
+                let bytes = run.feature_bytes[nth].load(Ordering::Relaxed);
+                line(&mut text, format_args!("{name}{{{}}} {bytes}", run.labels));
             }
         }
         line(&mut text, format_args!("# TYPE corridor_denied counter"));

@@ -2,7 +2,7 @@
 //! anyone else is told where the owner answers.
 //!
 //! ```text
-//! LOCK  run/{http.addr,owner.token}  auth/{keys.yaml,NAME.key}  bus/  objects/  pg/  cache/
+//! LOCK  run/{http.addr,owner.token}  auth/{keys.yaml,NAME.key}  bus/  objects/  pg/  cache/  scratch/
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

@@ -12,6 +12,7 @@ pub mod db;
 pub mod fault;
 pub mod http;
 pub mod objects;
+pub mod scratch;
 pub mod secret;
 pub mod tasks;
 pub mod tls;

@@ -341,7 +341,7 @@ fn run_features(set: &Arc<FeatureSet>, case: &Case) -> Result<(), TestCaseError>
                 let event = case.records[*nth].payment(*nth);
                 prop_assert_eq!(state.apply_event(&event), Ok(()));
                 reference.records.insert(*nth);
-                let found = state.compute(&event).values;
+                let found = state.compute(&event).unwrap().values;
                 prop_assert_eq!(
                     found,
                     features(&reference, *nth),
@@ -350,14 +350,14 @@ fn run_features(set: &Arc<FeatureSet>, case: &Case) -> Result<(), TestCaseError>
                 );
             }
             Step::Label(nth) => {
-                state.apply_label(&label(case, *nth));
+                state.apply_label(&label(case, *nth)).unwrap();
                 reference.labels.insert(*nth);
             }
             Step::Restart => {
-                let bytes = state.to_bytes(&digest);
+                let bytes = state.to_bytes(&digest).unwrap();
                 let read = FeatureState::from_bytes(Arc::clone(set), &digest, &bytes);
                 state = read.map_err(|it| TestCaseError::fail(it.to_string()))?;
-                prop_assert_eq!(state.to_bytes(&digest), bytes);
+                prop_assert_eq!(state.to_bytes(&digest).unwrap(), bytes);
             }
             Step::Record(_) | Step::Ask(_) => {}
         }
@@ -370,9 +370,12 @@ fn run_features(set: &Arc<FeatureSet>, case: &Case) -> Result<(), TestCaseError>
         );
     }
     for nth in &reference.labels {
-        in_order.apply_label(&label(case, *nth));
+        in_order.apply_label(&label(case, *nth)).unwrap();
     }
-    prop_assert_eq!(state.to_bytes(&digest), in_order.to_bytes(&digest));
+    prop_assert_eq!(
+        state.to_bytes(&digest).unwrap(),
+        in_order.to_bytes(&digest).unwrap()
+    );
     Ok(())
 }
 

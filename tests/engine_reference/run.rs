@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fraudplat::contracts::chunks;
 use fraudplat::domain::digest::Digest;
 use fraudplat::domain::time::Time;
+use fraudplat::engine::features::{Error, SnapshotError};
 use fraudplat::engine::{FeatureSet, FeatureState};
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 
 use super::case::{Case, SECOND, Step, case, event_id, label_record, record};
+use super::packing::{Damage, Packing};
 use super::reference::Reference;
 
 const SET: &str = r#"
@@ -58,129 +61,273 @@ pub(crate) struct Tally {
     pub(crate) restarts: AtomicU64,
     pub(crate) evictions: AtomicU64,
     pub(crate) features: AtomicU64,
+    /// Keys that were away whole when a case ended.
+    pub(crate) cold_keys: AtomicU64,
+    /// Cases in which a chunk came back damaged, and those in which the state then said so.
+    pub(crate) damaged: AtomicU64,
+    pub(crate) lost: AtomicU64,
 }
 
-/// Runs so many random cases.
+/// Why a case goes no further.
+enum Stop {
+    Lost,
+    Wrong(TestCaseError),
+}
+
+impl From<chunks::Error> for Stop {
+    fn from(_: chunks::Error) -> Stop {
+        Stop::Lost
+    }
+}
+
+impl From<TestCaseError> for Stop {
+    fn from(wrong: TestCaseError) -> Stop {
+        Stop::Wrong(wrong)
+    }
+}
+
+fn set(packing: &Packing) -> Arc<FeatureSet> {
+    let set = FeatureSet::compile("reference.yaml", SET).unwrap_or_else(|found| {
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        panic!("{}", found.join("\n"))
+    });
+    Arc::new(match packing.block_entries {
+        Some(n) => set.with_block_entries(n),
+        None => set,
+    })
+}
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })
+}
+
+/// Runs so many random cases, each in every packing.
 ///
 /// # Errors
 /// The smallest case that differs, with the feature and the event in words.
 pub(crate) fn compare(cases: u32) -> Result<Tally, TestError<Case>> {
-    // Nothing of a stream of some tens of events is packed, some of it, and nearly all.
-    let sets = [None, Some(7), Some(2)].map(|block_entries| {
-        let set = FeatureSet::compile("reference.yaml", SET).unwrap_or_else(|found| {
-            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-            panic!("{}", found.join("\n"))
-        });
-        Arc::new(match block_entries {
-            Some(n) => set.with_block_entries(n),
-            None => set,
-        })
-    });
+    let packings = Packing::all();
+    let sets: Vec<_> = packings.iter().map(set).collect();
     let tally = Tally::default();
-    let config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    TestRunner::new(config).run(&case(), |case| {
-        let mut sets = sets.iter();
-        sets.try_for_each(|set| run(set, &case, &tally))
+    runner(cases).run(&case(), |case| {
+        for (packing, set) in packings.iter().zip(&sets) {
+            let mut run = Run::new(set, packing, &case, &tally);
+            match run.through() {
+                Ok(()) => {}
+                Err(Stop::Wrong(wrong)) => return Err(wrong),
+                Err(Stop::Lost) => return Err(TestCaseError::fail("a chunk was lost")),
+            }
+        }
+        Ok(())
     })?;
     Ok(tally)
 }
 
-fn run(set: &Arc<FeatureSet>, case: &Case, tally: &Tally) -> Result<(), TestCaseError> {
-    let count = |of: &AtomicU64| of.fetch_add(1, Ordering::Relaxed);
-    count(&tally.cases);
-    let mut state = FeatureState::new(Arc::clone(set));
-    let mut reference = Reference {
-        case,
-        events: BTreeSet::new(),
-        labels: BTreeSet::new(),
-    };
-    let mut horizon = i64::MIN;
-    for step in &case.steps {
-        let looked_at = match step {
+/// Runs so many random cases with everything put away at once, of which one chunk comes back
+/// damaged.
+///
+/// # Errors
+/// The smallest case in which that gave another value, or in which the state went on.
+pub(crate) fn damage(cases: u32) -> Result<Tally, TestError<Case>> {
+    let tally = Tally::default();
+    let drawn = (case(), 0..400_u64, any::<u64>());
+    let set = set(&Packing::damaging(Arc::default()));
+    let found = runner(cases).run(&drawn, |(case, nth, how)| {
+        let damage = Arc::new(Damage::at(nth, how));
+        let packing = Packing::damaging(Arc::clone(&damage));
+        let mut run = Run::new(&set, &packing, &case, &tally);
+        let stopped = run.through();
+        let count = |of: &AtomicU64, is: bool| of.fetch_add(u64::from(is), Ordering::Relaxed);
+        count(&tally.damaged, damage.is_done());
+        count(&tally.lost, matches!(stopped, Err(Stop::Lost)));
+        match stopped {
+            Err(Stop::Wrong(wrong)) => Err(wrong),
+            Err(Stop::Lost) => run.stays_lost(),
+            Ok(()) => {
+                prop_assert!(!damage.is_done(), "a damaged chunk was taken");
+                Ok(())
+            }
+        }
+    });
+    match found {
+        Ok(()) => Ok(tally),
+        Err(TestError::Abort(why)) => Err(TestError::Abort(why)),
+        Err(TestError::Fail(why, (case, ..))) => Err(TestError::Fail(why, case)),
+    }
+}
+
+/// One case in one packing.
+struct Run<'c> {
+    set: &'c Arc<FeatureSet>,
+    packing: &'c Packing,
+    case: &'c Case,
+    tally: &'c Tally,
+    state: FeatureState,
+    reference: Reference<'c>,
+    horizon: i64,
+}
+
+impl<'c> Run<'c> {
+    fn new(
+        set: &'c Arc<FeatureSet>,
+        packing: &'c Packing,
+        case: &'c Case,
+        tally: &'c Tally,
+    ) -> Run<'c> {
+        Run {
+            set,
+            packing,
+            case,
+            tally,
+            state: FeatureState::within(Arc::clone(set), packing.room()),
+            reference: Reference {
+                case,
+                events: BTreeSet::new(),
+                labels: BTreeSet::new(),
+            },
+            horizon: i64::MIN,
+        }
+    }
+
+    fn through(&mut self) -> Result<(), Stop> {
+        count(&self.tally.cases);
+        for step in &self.case.steps {
+            if let Some(looked_at) = self.step(step)? {
+                self.look_at(looked_at)?;
+            }
+        }
+        let cold = self.state.n_cold_keys() as u64;
+        self.tally.cold_keys.fetch_add(cold, Ordering::Relaxed);
+        if self.horizon == i64::MIN {
+            let in_order = in_order(self.set, &self.reference).to_bytes(&digest())?;
+            let bytes = self.state.to_bytes(&digest())?;
+            is_equal(&bytes, &in_order, "the way shows in the bytes")?;
+        }
+        let last = self.case.events.iter().map(|it| it.ts).max().unwrap_or(0) + 1_000;
+        self.state.evict_before(Time::from_micros(last * SECOND))?;
+        let left = (self.state.n_keys(), self.state.n_waiting_labels());
+        is_equal(&left, &(0, 0), "something is left")?;
+        is_equal(&self.state.n_entries(), &0, "an entry is left")?;
+        // What is freed is free: nothing but the ids that are being filled.
+        let is_bound = !self.packing.on_disk && self.state.bytes_away() > 0;
+        is_equal(&is_bound, &false, "something is still away")
+    }
+
+    /// Does one step; the event that is looked at after it.
+    fn step(&mut self, step: &Step) -> Result<Option<usize>, Stop> {
+        let case = self.case;
+        match step {
             Step::Event(nth) => {
                 let event = record(*nth, &case.events[*nth]);
-                if case.events[*nth].ts < horizon {
-                    prop_assert!(state.apply_event(&event).is_err());
-                    continue;
+                let is_late = case.events[*nth].ts < self.horizon;
+                match self.state.apply_event(&event) {
+                    Err(Error::Lost(_)) => return Err(Stop::Lost),
+                    Err(Error::BehindHorizon { .. }) if is_late => return Ok(None),
+                    applied => is_equal(&applied, &Ok(()), "an event was not taken")?,
                 }
-                prop_assert_eq!(state.apply_event(&event), Ok(()));
-                reference.events.insert(*nth);
-                count(&tally.events);
-                *nth
+                is_equal(&is_late, &false, "an event behind the horizon was taken")?;
+                self.reference.events.insert(*nth);
+                count(&self.tally.events);
+                return Ok(Some(*nth));
             }
             Step::Label(nth) => {
-                state.apply_label(&label_record(*nth, &case.labels[*nth]));
+                self.state
+                    .apply_label(&label_record(*nth, &case.labels[*nth]))?;
                 // The state may forget a label that was observed before the horizon's reach while
                 // its event was not there; an event that can still come is younger than that.
-                reference.labels.insert(*nth);
-                count(&tally.labels);
-                continue;
+                self.reference.labels.insert(*nth);
+                count(&self.tally.labels);
             }
-            Step::Again(nth) => *nth,
+            Step::Again(nth) => return Ok(Some(*nth)),
             Step::Repeat(nth) => {
-                if reference.events.contains(nth) {
-                    let again = record(*nth, &case.events[*nth]);
-                    prop_assert!(state.apply_event(&again).is_err(), "a repeat was taken");
-                    count(&tally.repeats);
+                if self.reference.events.contains(nth) {
+                    match self.state.apply_event(&record(*nth, &case.events[*nth])) {
+                        Err(Error::Lost(_)) => return Err(Stop::Lost),
+                        taken => is_equal(&taken.is_err(), &true, "a repeat was taken")?,
+                    }
+                    count(&self.tally.repeats);
                 }
-                *nth
+                return Ok(Some(*nth));
             }
             Step::Restart => {
-                state = restart(set, &state)?;
-                count(&tally.restarts);
-                continue;
+                self.restart()?;
+                count(&self.tally.restarts);
             }
             Step::Evict => {
-                let seen = reference.events.iter().map(|it| case.events[*it].ts);
-                horizon = seen.max().unwrap_or(0) - 5;
-                state.evict_before(Time::from_micros(horizon * SECOND));
-                count(&tally.evictions);
-                continue;
+                let seen = self.reference.events.iter().map(|it| case.events[*it].ts);
+                self.horizon = seen.max().unwrap_or(0) - 5;
+                let horizon = Time::from_micros(self.horizon * SECOND);
+                self.state.evict_before(horizon)?;
+                count(&self.tally.evictions);
             }
+        }
+        Ok(None)
+    }
+
+    fn look_at(&mut self, nth: usize) -> Result<(), Stop> {
+        let event = &self.case.events[nth];
+        if !self.reference.events.contains(&nth) || event.ts < self.horizon {
+            return Ok(());
+        }
+        let found = self.state.compute(&record(nth, event))?.values;
+        let expect = self.reference.features(nth);
+        for ((name, _), (found, expect)) in self.set.features().zip(found.iter().zip(&expect)) {
+            is_equal(found, expect, &format!("{name} of {}", event_id(nth)))?;
+            count(&self.tally.features);
+        }
+        is_equal(&found.len(), &expect.len(), "features")
+    }
+
+    /// The state written out and read back, which gives the same bytes again.
+    fn restart(&mut self) -> Result<(), Stop> {
+        let written = self.state.to_bytes(&digest())?;
+        let (set, room) = (Arc::clone(self.set), self.packing.room());
+        let read = match FeatureState::from_bytes_within(set, &digest(), &written, room) {
+            Ok(read) => read,
+            Err(SnapshotError::Lost(_)) => return Err(Stop::Lost),
+            Err(cause) => return Err(TestCaseError::fail(format!("snapshot: {cause}")).into()),
         };
-        if !reference.events.contains(&looked_at) || case.events[looked_at].ts < horizon {
-            continue;
-        }
-        let found = state.compute(&record(looked_at, &case.events[looked_at]));
-        let expect = reference.features(looked_at);
-        for ((name, _), (found, expect)) in set.features().zip(found.values.iter().zip(&expect)) {
-            prop_assert_eq!(found, expect, "{} of {}", name, event_id(looked_at));
-            count(&tally.features);
-        }
-        prop_assert_eq!(found.values.len(), expect.len());
+        is_equal(&read.to_bytes(&digest())?, &written, "a snapshot read back")?;
+        let counts = |it: &FeatureState| (it.n_keys(), it.n_entries(), it.n_waiting_labels());
+        is_equal(&counts(&read), &counts(&self.state), "counts read back")?;
+        self.state = read;
+        Ok(())
     }
-    if horizon == i64::MIN {
-        let in_order = bytes(&in_order(set, &reference));
-        prop_assert_eq!(bytes(&state), in_order, "the way shows in the bytes");
+
+    /// A state that lost a chunk while it worked answers nothing any more.
+    fn stays_lost(&mut self) -> Result<(), TestCaseError> {
+        // What was lost while a snapshot was read or written changed nothing.
+        if let Ok(bytes) = self.state.to_bytes(&digest()) {
+            let in_order = in_order(self.set, &self.reference).to_bytes(&digest());
+            prop_assert!(self.horizon != i64::MIN || in_order.as_ref() == Ok(&bytes));
+            return Ok(());
+        }
+        let event = record(0, &self.case.events[0]);
+        prop_assert!(self.state.compute(&event).is_err());
+        prop_assert!(self.state.apply_event(&event).is_err());
+        Ok(())
     }
-    let last = case.events.iter().map(|it| it.ts).max().unwrap_or(0) + 1_000;
-    state.evict_before(Time::from_micros(last * SECOND));
-    prop_assert_eq!((state.n_keys(), state.n_waiting_labels()), (0, 0));
-    Ok(())
+}
+
+fn count(of: &AtomicU64) {
+    of.fetch_add(1, Ordering::Relaxed);
+}
+
+fn is_equal<T: PartialEq + std::fmt::Debug>(found: &T, expect: &T, what: &str) -> Result<(), Stop> {
+    let check = || {
+        prop_assert_eq!(found, expect, "{}", what);
+        Ok(())
+    };
+    check().map_err(Stop::Wrong)
 }
 
 /// Of the feature set's text, in the test.
 fn digest() -> Digest {
     Digest::of_bytes(SET.as_bytes())
-}
-
-fn bytes(state: &FeatureState) -> Vec<u8> {
-    state.to_bytes(&digest())
-}
-
-/// The state written out and read back, which gives the same bytes again.
-fn restart(set: &Arc<FeatureSet>, state: &FeatureState) -> Result<FeatureState, TestCaseError> {
-    let written = bytes(state);
-    let read = FeatureState::from_bytes(Arc::clone(set), &digest(), &written);
-    let read = read.map_err(|cause| TestCaseError::fail(format!("snapshot: {cause}")))?;
-    prop_assert_eq!(bytes(&read), written, "a snapshot read back is another");
-    prop_assert_eq!(read.n_keys(), state.n_keys());
-    prop_assert_eq!(read.n_waiting_labels(), state.n_waiting_labels());
-    Ok(read)
 }
 
 /// A state that took all that is known, labels last, and never computed anything.
@@ -191,7 +338,9 @@ fn in_order(set: &Arc<FeatureSet>, reference: &Reference<'_>) -> FeatureState {
         state.apply_event(&event).unwrap();
     }
     for nth in &reference.labels {
-        state.apply_label(&label_record(*nth, &reference.case.labels[*nth]));
+        state
+            .apply_label(&label_record(*nth, &reference.case.labels[*nth]))
+            .unwrap();
     }
     state
 }

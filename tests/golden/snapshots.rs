@@ -87,20 +87,22 @@ fn state(set: &Arc<FeatureSet>) -> FeatureState {
         let (id, hash) = (id.parse().unwrap(), Digest::of_bytes(b"payload"));
         let event = EventRecord::of(pins.clone(), id, hash, ts, traffic);
         state.apply_event(&event).unwrap();
-        state.compute(&event);
+        state.compute(&event).unwrap();
     }
     for (nth, (event, is_fraud)) in [("e1", true), ("e1", false), ("e9", true)]
         .iter()
         .enumerate()
     {
-        state.apply_label(&LabelRecord {
-            event_id: event.parse().unwrap(),
-            label_assertion_id: format!("la_{}", Digest::of_bytes(&[nth as u8]))
-                .parse()
-                .unwrap(),
-            observed_time: Time::from_micros(1_700_000_500_000_000 + nth as i64),
-            is_fraud: *is_fraud,
-        });
+        state
+            .apply_label(&LabelRecord {
+                event_id: event.parse().unwrap(),
+                label_assertion_id: format!("la_{}", Digest::of_bytes(&[nth as u8]))
+                    .parse()
+                    .unwrap(),
+                observed_time: Time::from_micros(1_700_000_500_000_000 + nth as i64),
+                is_fraud: *is_fraud,
+            })
+            .unwrap();
     }
     state
 }
@@ -139,9 +141,9 @@ fn check_as(name: &str, sample: &str, written: &[u8]) -> Vec<u8> {
 #[test]
 fn the_state_of_a_feature_set_is_written_and_read_alike() {
     let (set, digest) = set();
-    let sample = check("feature_state", &state(&set).to_bytes(&digest));
+    let sample = check("feature_state", &state(&set).to_bytes(&digest).unwrap());
     let read = FeatureState::from_bytes(Arc::clone(&set), &digest, &sample).unwrap();
-    assert_eq!(read.to_bytes(&digest), sample);
+    assert_eq!(read.to_bytes(&digest).unwrap(), sample);
     assert_eq!(read.n_waiting_labels(), 1);
 
     let other = Digest::of_bytes(b"another feature set");
@@ -165,7 +167,7 @@ fn the_state_of_a_feature_set_is_written_and_read_alike() {
 #[test]
 fn the_snapshot_of_a_run_is_written_and_read_alike() {
     let (set, digest) = set();
-    let whole = snapshot(state(&set).to_bytes(&digest));
+    let whole = snapshot(state(&set).to_bytes(&digest).unwrap());
     let sample = check("run_snapshot", &whole.to_bytes());
     assert_eq!(RunSnapshot::from_bytes(&sample).unwrap(), whole);
 }
@@ -183,9 +185,13 @@ fn a_snapshot_with_further_states_is_written_and_read_alike() {
 #[test]
 fn a_state_with_a_graph_is_written_and_read_alike() {
     let (set, digest) = compiled(GRAPH_SET);
-    let sample = check_as("feature_state", "v1_graph", &state(&set).to_bytes(&digest));
+    let sample = check_as(
+        "feature_state",
+        "v1_graph",
+        &state(&set).to_bytes(&digest).unwrap(),
+    );
     let read = FeatureState::from_bytes(Arc::clone(&set), &digest, &sample).unwrap();
-    assert_eq!(read.to_bytes(&digest), sample);
+    assert_eq!(read.to_bytes(&digest).unwrap(), sample);
     // Every byte counts: cut anywhere, it is none.
     for at in 0..sample.len() {
         assert!(FeatureState::from_bytes(Arc::clone(&set), &digest, &sample[..at]).is_err());

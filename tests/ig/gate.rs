@@ -277,6 +277,11 @@ pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision>
         join_wait_ms: 60_000,
         posture: decision::ladder::Thresholds::default(),
         snapshot_decisions,
+        memory: decision::Memory {
+            // Small enough that keys are put away and come back all the time.
+            keys_bytes_max: 2_000,
+            scratch_dir: std::env::temp_dir(),
+        },
     };
     Decision::create(options, ground.clone(), bundle)
 }

@@ -19,7 +19,7 @@ use fraudplat::engine::bundle::FileNames;
 use fraudplat::governance::counters::Counter;
 use fraudplat::rtdl::audit;
 use fraudplat::rtdl::decision::ladder::Thresholds;
-use fraudplat::rtdl::decision::{Bundles, Decision, Options, Shadows};
+use fraudplat::rtdl::decision::{Bundles, Decision, Memory, Options, Shadows};
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::db::Client;
 use fraudplat::substrate::tasks::Tasks;
@@ -70,6 +70,11 @@ fn options() -> Options {
         join_wait_ms: 60_000,
         posture: Thresholds::default(),
         snapshot_decisions: 100,
+        memory: Memory {
+            // Small enough that keys are put away and come back all the time.
+            keys_bytes_max: 2_000,
+            scratch_dir: std::env::temp_dir(),
+        },
     }
 }
 

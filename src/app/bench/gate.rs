@@ -39,6 +39,7 @@ impl Gate {
             join_wait_ms: profile.semantics.join_wait_ms,
             posture: profile.semantics.posture.unwrap_or_default(),
             snapshot_decisions: profile.decision.snapshot_decisions.get().into(),
+            memory: profile.decision.memory(&call.data_dir),
         };
         let bundle = bundles::compile(&bundle, &files, None)?;
         let decides = Decision::create(options, call.ground.clone(), bundle);

@@ -41,6 +41,10 @@ pub(crate) struct BenchFeatures {
     /// How many keys at most, against a hundredth of them; 10 million take some 6 GB
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub(crate) keys: u64,
+    /// How much memory the keys of a stream may take; the rest is put away in a file in the folder of
+    /// temporary files
+    #[arg(long, default_value_t = 512, value_name = "MIB")]
+    pub(crate) memory_mib: usize,
 }
 
 #[derive(Debug, Args)]

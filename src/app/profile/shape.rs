@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::contracts::attributes::Attributes;
 use crate::domain::ids::TenantId;
 use crate::domain::vocabulary::{Environment, Stream};
 use crate::rtdl::actions::LOG;
+use crate::rtdl::decision::Memory;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::substrate::db::managed::ManagedOptions;
 use crate::substrate::objects::s3::Encryption;
@@ -289,6 +290,18 @@ pub(crate) struct Decision {
     /// The folders of the bundles in the shadow slots, by slot; pointers, as `bundle_dir`.
     pub(crate) shadows: BTreeMap<String, PathBuf>,
     pub(crate) snapshot_decisions: NonZeroU32,
+    pub(crate) feature_memory_mib: NonZeroU32,
+}
+
+impl Decision {
+    /// How much of a run's features is kept in memory; the rest lies in the data directory.
+    pub(crate) fn memory(&self, data_dir: &Path) -> Memory {
+        let mebibytes = usize::try_from(self.feature_memory_mib.get()).unwrap_or(usize::MAX);
+        Memory {
+            keys_bytes_max: mebibytes.saturating_mul(1 << 20),
+            scratch_dir: data_dir.join("scratch"),
+        }
+    }
 }
 
 impl Decision {

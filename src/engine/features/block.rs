@@ -1,4 +1,4 @@
-//! Entries that a series is done with, packed: of each field the least value once, and of each entry
+//! Entries that a series is done with, packed, and as such put away: of each field the least value once, and of each entry
 //! the difference to it in as few bytes as the block needs. Every entry is still reached in one
 //! step, in either direction, and a label may change its flags where they are.
 //!
@@ -53,6 +53,15 @@ impl Block {
         Block(bytes.into())
     }
 
+    /// One that was put away.
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Block {
+        Block(bytes.into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn short(&self, at: usize) -> usize {
         usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))
     }
@@ -62,7 +71,7 @@ impl Block {
         u64::from_le_bytes(bytes.expect("eight bytes were taken"))
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.short(0)
     }
 

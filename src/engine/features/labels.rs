@@ -3,9 +3,12 @@
 
 use std::collections::HashMap;
 
+use crate::contracts::chunks::Error;
 use crate::domain::ids::{EventId, LabelAssertionId};
 use crate::engine::event::LabelRecord;
-use crate::engine::features::ids::EventRef;
+use crate::engine::features::ids::{EventIds, EventRef};
+use crate::engine::features::index::Index;
+use crate::engine::features::spill::Spill;
 use crate::planted;
 
 #[derive(Debug, Clone)]
@@ -24,39 +27,62 @@ pub(crate) struct Standing {
     pub(crate) series: Box<[Option<u32>]>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Labels {
-    events: HashMap<EventId, Standing>,
+    events: Index,
     of_event: HashMap<EventRef, Vec<Assertion>>,
     waiting: HashMap<EventId, Vec<Assertion>>,
 }
 
 impl Labels {
+    pub(crate) fn new(events: Index) -> Labels {
+        Labels {
+            events,
+            of_event: HashMap::new(),
+            waiting: HashMap::new(),
+        }
+    }
+
     /// Notes an event; the times at which labels that waited for it become visible.
-    pub(crate) fn note_event(&mut self, id: &EventId, standing: Standing) -> Vec<i64> {
+    pub(crate) fn note_event(
+        &mut self,
+        spill: &mut Spill,
+        id: &EventId,
+        standing: Standing,
+    ) -> Result<Vec<i64>, Error> {
         let waited = self.waiting.remove(id).unwrap_or_default();
         let times = waited.iter().map(|it| it.observed).collect();
         if !waited.is_empty() {
             self.of_event.insert(standing.event, waited);
         }
-        self.events.insert(id.clone(), standing);
-        times
+        self.events.put(spill, id.as_str(), standing)?;
+        Ok(times)
     }
 
-    pub(crate) fn knows(&self, id: &EventId) -> bool {
-        self.events.contains_key(id)
+    /// Where an event stands, if it is here.
+    pub(crate) fn standing_of(
+        &self,
+        ids: &mut EventIds,
+        spill: &Spill,
+        id: &EventId,
+    ) -> Result<Option<Standing>, Error> {
+        for standing in self.events.find(spill, id.as_str())? {
+            if ids.order(spill, standing.event, id.as_str())?.is_eq() {
+                return Ok(Some(standing));
+            }
+        }
+        Ok(None)
     }
 
-    /// Takes a label; where its event stands, if it is here and the label is new.
-    pub(crate) fn note_label(&mut self, label: &LabelRecord) -> Option<Standing> {
-        let standing = self.events.get(&label.event_id).cloned();
-        let assertions = match &standing {
+    /// Takes a label of an event that stands there, or has not come; whether it is new.
+    pub(crate) fn note_label(&mut self, label: &LabelRecord, standing: Option<&Standing>) -> bool {
+        let assertions = match standing {
             Some(standing) => self.of_event.entry(standing.event).or_default(),
             None => self.waiting.entry(label.event_id.clone()).or_default(),
         };
         let (observed, id) = (label.observed_time.micros(), &label.label_assertion_id);
         match assertions.binary_search_by(|it| (it.observed, &it.id).cmp(&(observed, id))) {
-            Ok(_) => None,
+            Ok(_) => false,
             Err(at) => {
                 let assertion = Assertion {
                     observed,
@@ -64,7 +90,7 @@ impl Labels {
                     is_fraud: label.is_fraud,
                 };
                 assertions.insert(at, assertion);
-                standing
+                true
             }
         }
     }
@@ -74,9 +100,13 @@ impl Labels {
         self.of_event.get(&event).map_or(&[][..], Vec::as_slice)
     }
 
-    /// The events that labels find, in no order.
-    pub(crate) fn standing(&self) -> impl Iterator<Item = (&EventId, &Standing)> {
-        self.events.iter()
+    /// Shows the events that labels find with their times, in no order.
+    pub(crate) fn each_standing(
+        &self,
+        spill: &Spill,
+        show: impl FnMut(EventRef, i64),
+    ) -> Result<(), Error> {
+        self.events.each(spill, show)
     }
 
     /// What waits for its event, in no order.
@@ -87,14 +117,15 @@ impl Labels {
 
     pub(crate) fn restore_event(
         &mut self,
-        id: EventId,
+        spill: &mut Spill,
+        id: &EventId,
         standing: Standing,
         assertions: Vec<Assertion>,
-    ) {
+    ) -> Result<(), Error> {
         if !assertions.is_empty() {
             self.of_event.insert(standing.event, assertions);
         }
-        self.events.insert(id, standing);
+        self.events.put(spill, id.as_str(), standing)
     }
 
     pub(crate) fn restore_waiting(&mut self, id: EventId, assertions: Vec<Assertion>) {
@@ -114,14 +145,12 @@ impl Labels {
     /// Forgets events at or before `cutoff`, and labels that wait and were observed by then: an
     /// event of theirs that can still matter would have happened after its label was known.
     /// Answers the events that are now unreferenced here.
-    pub(crate) fn forget(&mut self, cutoff: i64) -> Vec<EventRef> {
-        let mut gone = Vec::new();
-        self.events.retain(|_, it| {
-            if it.ts <= cutoff {
-                gone.push(it.event);
-            }
-            it.ts > cutoff
-        });
+    pub(crate) fn forget(
+        &mut self,
+        spill: &mut Spill,
+        cutoff: i64,
+    ) -> Result<Vec<EventRef>, Error> {
+        let gone = self.events.forget(spill, cutoff)?;
         for event in &gone {
             self.of_event.remove(event);
         }
@@ -129,14 +158,12 @@ impl Labels {
             it.retain(|it| it.observed > cutoff);
             !it.is_empty()
         });
-        gone
+        Ok(gone)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        // An id is shared with the record it came from; what is counted is map rows and boxes.
         let n_assertions = self.of_event.len() + self.waiting.len();
-        self.events.len() * 2 * (size_of::<(EventId, Standing)>() + 16)
-            + n_assertions * (2 * size_of::<(EventRef, Vec<Assertion>)>() + 96)
+        self.events.bytes() + n_assertions * (2 * size_of::<(EventRef, Vec<Assertion>)>() + 96)
     }
 
     pub(crate) fn n_waiting(&self) -> usize {

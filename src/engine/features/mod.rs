@@ -13,10 +13,13 @@ mod block;
 mod compile;
 mod graph;
 mod ids;
+mod index;
 mod labels;
 mod read;
 mod running;
 mod series;
+mod shared;
+mod spill;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -24,6 +27,7 @@ mod texts;
 
 use std::collections::BTreeMap;
 
+pub use crate::engine::features::spill::Room;
 pub use crate::engine::features::state::{Error, FeatureState, SnapshotError};
 
 use crate::contracts::decision::Value;

@@ -1,19 +1,20 @@
 //! What a feature reads off its window, once the window stands at the event.
 
+use crate::contracts::chunks::Error;
 use crate::contracts::decision::Value;
 use crate::domain::time::MICROS_PER_SECOND;
 use crate::engine::features::running::{Running, decayed, stddev};
 use crate::engine::features::series::Series;
-use crate::engine::features::texts::Texts;
+use crate::engine::features::shared::Shared;
 use crate::engine::features::{Group, Output};
 
 /// A window of one key, at one event.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Reading<'r> {
-    pub(crate) series: &'r Series,
+    pub(crate) series: &'r mut Series,
     pub(crate) group: &'r Group,
     pub(crate) window: usize,
-    pub(crate) texts: &'r Texts,
+    pub(crate) shared: &'r mut Shared,
     /// The event's time.
     pub(crate) now: i64,
 }
@@ -24,8 +25,10 @@ impl Reading<'_> {
         self.series.running(first + at)
     }
 
-    fn ends(&self) -> Option<(i64, i64)> {
-        self.series.ends(self.group, self.window)
+    /// The times of the first record and the last.
+    fn ends(&mut self) -> Result<Option<(i64, i64)>, Error> {
+        let spill = &mut self.shared.spill;
+        self.series.ends(self.group, spill, self.window)
     }
 
     fn seconds_since(&self, ts: i64) -> Value {
@@ -36,7 +39,11 @@ impl Reading<'_> {
         match is_text {
             false => Value::Int(value),
             true => {
-                let text = self.texts.get(value).and_then(|it| it.strip_prefix('t'));
+                let text = self
+                    .shared
+                    .texts
+                    .get(value)
+                    .and_then(|it| it.strip_prefix('t'));
                 text.map_or(Value::Missing, |it| Value::Text(it.to_owned()))
             }
         }
@@ -45,20 +52,29 @@ impl Reading<'_> {
 
 impl Output {
     /// `None` where the window holds nothing to tell. A sum beyond 64 bits is missing.
-    pub(crate) fn read(self, of: &Reading<'_>) -> Option<Value> {
-        let (series, count) = (of.series, of.series.count(of.window));
+    pub(crate) fn read(self, of: &mut Reading<'_>) -> Result<Option<Value>, Error> {
         match self {
-            Output::Count => (count > 0).then(|| Value::Int(i64::from(count))),
             Output::First { column, is_text } => {
-                let value = series.first(of.group, of.window, column)?;
-                Some(of.value(value, is_text))
+                let spill = &mut of.shared.spill;
+                let value = of.series.first(of.group, spill, of.window, column)?;
+                Ok(value.map(|it| of.value(it, is_text)))
             }
             Output::Last { column, is_text } => {
-                let value = series.last(of.group, of.window, column)?;
-                Some(of.value(value, is_text))
+                let spill = &mut of.shared.spill;
+                let value = of.series.last(of.group, spill, of.window, column)?;
+                Ok(value.map(|it| of.value(it, is_text)))
             }
-            Output::TimeSinceFirst => Some(of.seconds_since(of.ends()?.0)),
-            Output::TimeSinceLast => Some(of.seconds_since(of.ends()?.1)),
+            Output::TimeSinceFirst => Ok(of.ends()?.map(|it| of.seconds_since(it.0))),
+            Output::TimeSinceLast => Ok(of.ends()?.map(|it| of.seconds_since(it.1))),
+            running => Ok(running.aggregate(of)),
+        }
+    }
+
+    /// What the running aggregates tell.
+    fn aggregate(self, of: &Reading<'_>) -> Option<Value> {
+        let count = of.series.count(of.window);
+        match self {
+            Output::Count => (count > 0).then(|| Value::Int(i64::from(count))),
             Output::Stddev { sum, squares } => match (of.running(sum), of.running(squares)) {
                 (Running::Sum { sum, n }, Running::Squares { low, beyond }) => {
                     stddev(*sum, *n, *low, *beyond)
@@ -91,6 +107,10 @@ impl Output {
                 }
                 _ => None,
             },
+            Output::First { .. }
+            | Output::Last { .. }
+            | Output::TimeSinceFirst
+            | Output::TimeSinceLast => None,
         }
     }
 

@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::contracts::chunks::Error;
 use crate::contracts::decision::Value;
+use crate::domain::canonical::{Canon, Reader};
 use crate::engine::features::Accumulator;
+use crate::engine::features::spill::{number, word};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Running {
@@ -110,6 +113,65 @@ impl Running {
         }
     }
 
+    /// Writes it to be put away.
+    pub(crate) fn write(&self, canon: &mut Canon) {
+        match self {
+            Running::Sum { sum, n } => {
+                write_wide(canon, sum.cast_unsigned());
+                canon.int(i64::from(*n));
+            }
+            Running::Squares { low, beyond } => {
+                write_wide(canon, *low);
+                canon.int(i64::from(*beyond));
+            }
+            Running::Counted(values) => {
+                canon.array(values.len());
+                for (value, n) in values {
+                    canon.int(*value).int(i64::from(*n));
+                }
+            }
+            Running::Decayed(periods) => {
+                canon.array(periods.len());
+                for (period, held) in periods {
+                    canon.int(*period).int(i64::from(held.n));
+                    write_wide(canon, held.sum.cast_unsigned());
+                }
+            }
+            Running::Fraud(n) => {
+                canon.int(i64::from(*n));
+            }
+        }
+    }
+
+    /// Makes a new one what was written of its kind.
+    pub(crate) fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        let length = |it: &mut Reader<'_>| it.array().map_err(|_| Error::Damaged);
+        match self {
+            Running::Sum { sum, n } => {
+                *sum = read_wide(reader)?.cast_signed();
+                *n = number(reader)?;
+            }
+            Running::Squares { low, beyond } => {
+                *low = read_wide(reader)?;
+                *beyond = number(reader)?;
+            }
+            Running::Counted(values) => {
+                for _ in 0..length(reader)? {
+                    values.insert(word(reader)?, number(reader)?);
+                }
+            }
+            Running::Decayed(periods) => {
+                for _ in 0..length(reader)? {
+                    let (period, n) = (word(reader)?, number(reader)?);
+                    let sum = read_wide(reader)?.cast_signed();
+                    periods.insert(period, Decayed { sum, n });
+                }
+            }
+            Running::Fraud(n) => *n = number(reader)?,
+        }
+        Ok(())
+    }
+
     /// Memory beside the value itself.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -118,6 +180,17 @@ impl Running {
             _ => 0,
         }
     }
+}
+
+fn write_wide(canon: &mut Canon, value: u128) {
+    let (high, low) = ((value >> 64) as u64, value as u64);
+    canon.int(high.cast_signed()).int(low.cast_signed());
+}
+
+fn read_wide(reader: &mut Reader<'_>) -> Result<u128, Error> {
+    let (high, low) = (word(reader)?, word(reader)?);
+    let wide = |it: i64| u128::from(it.cast_unsigned());
+    Ok(wide(high) << 64 | wide(low))
 }
 
 /// The standard deviation of a sample, from exact sums: one division, one root. `None` of fewer

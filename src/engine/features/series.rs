@@ -3,17 +3,24 @@
 //! late event rewinds exactly.
 //!
 //! All access to records goes through this type: the latest as they came, the older in packed
-//! blocks.
+//! blocks, of which those that no window ends in are put away.
+//!
+//! **Invariant:** a block is loaded before one of its entries is read; what is loaded stays until
+//! the next is.
 
 mod change;
+mod cold;
+mod packed;
 mod window;
 
 use std::cmp::Ordering;
 
+use crate::contracts::chunks::Error;
 use crate::engine::features::Group;
-use crate::engine::features::block::Block;
-use crate::engine::features::ids::{EventIds, EventRef};
+use crate::engine::features::ids::EventRef;
 use crate::engine::features::running::Running;
+use crate::engine::features::series::packed::Blocks;
+use crate::engine::features::shared::Shared;
 use crate::planted;
 
 /// `(t, event_id)`: the order of records.
@@ -51,7 +58,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Series {
     /// The older entries, packed; all of it is sorted by (ts, event_id).
-    blocks: Vec<Block>,
+    blocks: Blocks,
     /// The latest entries back to back; it is empty only if the series is.
     open: Vec<i64>,
     cursors: Box<[Cursor]>,
@@ -82,7 +89,7 @@ impl Series {
         let windows = group.windows.iter();
         let running = windows.flat_map(|it| &it.accumulators).map(Running::new);
         Series {
-            blocks: Vec::new(),
+            blocks: Blocks::default(),
             open: Vec::new(),
             cursors: vec![Cursor::default(); group.windows.len()].into(),
             running: running.collect(),
@@ -101,15 +108,14 @@ impl Series {
 
     /// Entries in a block or in the open end.
     fn len_of(&self, group: &Group, block: u32) -> u32 {
-        let len = match self.blocks.get(block as usize) {
-            Some(block) => block.len(),
-            None => self.open.len() / Series::stride(group),
-        };
-        u32::try_from(len).expect("a block has a few hundred entries")
+        self.blocks.len_of(block).unwrap_or_else(|| {
+            let len = self.open.len() / Series::stride(group);
+            u32::try_from(len).expect("the open end has a few hundred entries")
+        })
     }
 
     fn open_end(&self) -> u32 {
-        u32::try_from(self.blocks.len()).expect("a key has fewer than 4 billion records")
+        self.blocks.n_blocks()
     }
 
     /// Behind the last entry.
@@ -142,23 +148,9 @@ impl Series {
         }
     }
 
-    /// The places from one to before another, in order.
-    fn between(&self, group: &Group, from: Place, to: Place) -> impl Iterator<Item = Place> {
-        let first = (from < to).then_some(from);
-        std::iter::successors(first, move |it| {
-            let next = self.next(group, *it);
-            (next < to).then_some(next)
-        })
-    }
-
-    /// The places of all entries, in order.
-    pub(crate) fn places(&self, group: &Group) -> impl Iterator<Item = Place> {
-        self.between(group, Place::default(), self.end(group))
-    }
-
     fn word(&self, group: &Group, place: Place, field: usize) -> i64 {
         let (stride, nth) = (Series::stride(group), place.at as usize);
-        match self.blocks.get(place.block as usize) {
+        match self.blocks.get(place.block) {
             Some(block) => block.get(stride, nth, field),
             None => self.open[nth * stride + field],
         }
@@ -176,70 +168,140 @@ impl Series {
         self.word(group, place, 1) & FRAUD != 0
     }
 
-    /// Time and event of an entry.
-    pub(crate) fn at(&self, group: &Group, place: Place) -> (i64, EventRef) {
-        (self.ts(group, place), self.event(group, place))
-    }
-
-    pub(crate) fn column(&self, group: &Group, place: Place, column: usize) -> Option<i64> {
+    fn column(&self, group: &Group, place: Place, column: usize) -> Option<i64> {
         let is_there = self.word(group, place, 1) & (FRAUD << (1 + column)) != 0;
         is_there.then(|| self.word(group, place, LEAD + column))
     }
 
-    fn order(&self, group: &Group, ids: &EventIds, place: Place, at: Position<'_>) -> Ordering {
+    /// The entry's block is loaded.
+    fn order(
+        &self,
+        group: &Group,
+        shared: &mut Shared,
+        place: Place,
+        at: Position<'_>,
+    ) -> Result<Ordering, Error> {
         let by_time = self.ts(group, place).cmp(&at.ts);
-        let by_id = || ids.get(self.event(group, place)).cmp(at.event_id);
-        by_time.then_with(|| planted!(TieOrder, by_id().reverse(), by_id()))
+        if by_time.is_ne() {
+            return Ok(by_time);
+        }
+        let event = self.event(group, place);
+        let by_id = shared.ids.order(&shared.spill, event, at.event_id)?;
+        Ok(planted!(TieOrder, by_id.reverse(), by_id))
     }
 
     /// Where the position stands or would stand.
-    fn find(&self, group: &Group, ids: &EventIds, at: Position<'_>) -> Result<Place, Place> {
+    fn find(
+        &mut self,
+        group: &Group,
+        shared: &mut Shared,
+        at: Position<'_>,
+    ) -> Result<Found, Error> {
         let end = self.end(group);
-        // In order it stands behind the last.
-        if self.is_empty() || self.order(group, ids, self.before(group, end), at).is_lt() {
-            return Err(end);
-        }
-        let is_past = |block: u32| {
-            let last = self.len_of(group, block) - 1;
-            let last = Place { block, at: last };
-            self.order(group, ids, last, at).is_lt()
+        // In order it stands behind the last, which is in the open end.
+        let is_last = self.is_empty() || {
+            let last = self.before(group, end);
+            self.order(group, shared, last, at)?.is_lt()
         };
-        let block = first_that_is_not(self.open_end(), is_past);
-        let is_before = |nth: u32| self.order(group, ids, Place { block, at: nth }, at).is_lt();
-        let place = Place {
-            block,
-            at: first_that_is_not(self.len_of(group, block), is_before),
-        };
-        match self.order(group, ids, place, at) {
-            Ordering::Equal => Ok(place),
-            _ => Err(place),
+        if is_last {
+            return Ok(Found::absent(end));
         }
+        let begun = self.blocks_begun(group, shared, at)?;
+        let block = begun.saturating_sub(1);
+        self.load(&mut shared.spill, block)?;
+        let n = self.len_of(group, block);
+        let (mut lo, mut hi) = (0, n);
+        while lo < hi {
+            let mid = lo + (hi - lo) / 2;
+            match self.order(group, shared, Place { block, at: mid }, at)? {
+                Ordering::Less => lo = mid + 1,
+                Ordering::Equal => return Ok(Found::present(Place { block, at: mid })),
+                Ordering::Greater => hi = mid,
+            }
+        }
+        // Behind the last of a block is before the first of the next.
+        Ok(Found::absent(match lo == n && block != self.open_end() {
+            true => Place {
+                block: block + 1,
+                at: 0,
+            },
+            false => Place { block, at: lo },
+        }))
+    }
+
+    /// How many blocks, the open end among them, have their first entry at or before the position.
+    fn blocks_begun(
+        &mut self,
+        group: &Group,
+        shared: &mut Shared,
+        at: Position<'_>,
+    ) -> Result<u32, Error> {
+        let (mut lo, mut hi) = (0, self.open_end() + 1);
+        while lo < hi {
+            let block = lo + (hi - lo) / 2;
+            let first = Place { block, at: 0 };
+            let by_time = match self.blocks.first_of(block) {
+                Some(ts) => ts.cmp(&at.ts),
+                None => self.ts(group, first).cmp(&at.ts),
+            };
+            let order = match by_time {
+                Ordering::Equal => {
+                    self.load(&mut shared.spill, block)?;
+                    self.order(group, shared, first, at)?
+                }
+                decided => decided,
+            };
+            match order {
+                Ordering::Less | Ordering::Equal => lo = block + 1,
+                Ordering::Greater => hi = block,
+            }
+        }
+        Ok(lo)
     }
 
     /// Where a new record belongs; `None` if it is here already.
-    pub(crate) fn place(&self, group: &Group, ids: &EventIds, at: Position<'_>) -> Option<Place> {
-        self.find(group, ids, at).err()
-    }
-
-    /// Records of the key.
-    pub(crate) fn len(&self, group: &Group) -> usize {
-        let packed = self.blocks.iter().map(Block::len);
-        packed.sum::<usize>() + self.open.len() / Series::stride(group)
+    pub(crate) fn place(
+        &mut self,
+        group: &Group,
+        shared: &mut Shared,
+        at: Position<'_>,
+    ) -> Result<Option<Place>, Error> {
+        let found = self.find(group, shared, at)?;
+        Ok((!found.is_there).then_some(found.place))
     }
 
     pub(crate) fn running(&self, accumulator: usize) -> &Running {
         &self.running[accumulator]
     }
 
+    /// Memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
         let held_apart = self.running.iter().map(Running::bytes);
         size_of::<Series>()
-            + self.blocks.iter().map(Block::bytes).sum::<usize>()
+            + self.blocks.bytes()
             + self.open.capacity() * size_of::<i64>()
             + self.cursors.len() * size_of::<Cursor>()
             + self.running.len() * size_of::<Running>()
             + self.changes.capacity() * size_of::<Change>()
             + held_apart.sum::<usize>()
+    }
+}
+
+/// Where a position stands, or would.
+struct Found {
+    place: Place,
+    is_there: bool,
+}
+
+impl Found {
+    fn present(place: Place) -> Found {
+        let is_there = true;
+        Found { place, is_there }
+    }
+
+    fn absent(place: Place) -> Found {
+        let is_there = false;
+        Found { place, is_there }
     }
 }
 
@@ -258,18 +320,4 @@ impl Place {
             at,
         })
     }
-}
-
-/// The first number below `n` for which `is_before` fails, by halves.
-fn first_that_is_not(n: u32, is_before: impl Fn(u32) -> bool) -> u32 {
-    let (mut lo, mut hi) = (0, n);
-    while lo < hi {
-        let mid = lo + (hi - lo) / 2;
-        if is_before(mid) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    lo
 }

@@ -65,7 +65,7 @@ fn features(set: &Arc<FeatureSet>, payments: &[Payment]) -> BTreeMap<String, Val
     for event in &events {
         state.apply_event(event).unwrap();
     }
-    state.compute(events.last().unwrap()).named(set)
+    state.compute(events.last().unwrap()).unwrap().named(set)
 }
 
 /// The YAML blocks of the page that are feature sets.

@@ -238,6 +238,9 @@ impl<'a> Past<'a> {
         let capabilities = evidence.switched_on();
         let (set, state) = (&bundle.feature_set, self.features(bundle));
         let features = posture::features(set, state, event, &capabilities);
+        let features = features.map_err(|lost| Error::Evidence {
+            what: lost.to_string(),
+        })?;
         let given = Given {
             event,
             frame: &frame(evidence, context)?,

@@ -96,6 +96,7 @@ impl Deciding<'_> {
         let past = past.ok_or_else(|| refused("its features are not warm".to_owned()))?;
         let set = &self.bundle.feature_set;
         let features = posture::features(set, past, &pending.event, capabilities);
+        let features = features.map_err(|lost| refused(lost.to_string()))?;
         let given = Given {
             event: &pending.event,
             frame: &found.frame,

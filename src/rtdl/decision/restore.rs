@@ -11,6 +11,7 @@ use crate::contracts::run_position::RunPosition;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::planted;
+use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::state::{RunState, Sets};
 use crate::rtdl::decision::{Error, snapshot};
 use crate::runtime::archive::{self, ArchiveReader, Folder};
@@ -24,6 +25,7 @@ pub(super) struct Restore<'a> {
     pub(super) ground: &'a Ground,
     /// The primary's is brought back; the others as far as a snapshot has them.
     pub(super) sets: &'a Sets,
+    pub(super) memory: &'a Memory,
     pub(super) ready: &'a Ready,
     pub(super) shards: &'a [ShardRef],
     pub(super) position: &'a RunPosition,
@@ -88,8 +90,8 @@ impl Restore<'_> {
     fn empty(&self) -> RunState {
         let (digest, set) = &self.sets.primary;
         match self.position.seq {
-            0 => RunState::empty(self.sets),
-            _ => RunState::empty(&Sets::one(*digest, set.clone())),
+            0 => RunState::empty(self.sets, self.memory),
+            _ => RunState::empty(&Sets::one(*digest, set.clone()), self.memory),
         }
     }
 
@@ -126,8 +128,9 @@ impl Restore<'_> {
         stored: &snapshot::Stored,
         source: Source,
     ) -> Result<Restored, Unfit> {
-        let (ground, sets, position) = (self.ground, self.sets, self.position);
-        let opened = snapshot::open(ground, sets, self.run(), position, stored).await;
+        let (ground, position) = (self.ground, self.position);
+        let needed = (self.sets, self.memory);
+        let opened = snapshot::open(ground, needed, self.run(), position, stored).await;
         let (basis, state) = opened.map_err(Unfit::Snapshot)?;
         let from = planted!(SnapshotWithoutBasis, &position.basis, &basis.basis);
         let replayed = self.replay(state, from, basis.seq, source).await;

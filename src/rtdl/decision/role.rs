@@ -24,6 +24,7 @@ use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::bundles::Bundles;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
+use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::posture::{RunPosture, StoreErrors};
 use crate::rtdl::decision::shadow::Shadows;
 use crate::rtdl::decision::told::{Told, Waiter};
@@ -50,6 +51,7 @@ pub struct Options {
     pub posture: Thresholds,
     /// Of so many decisions the memory is written out at most once.
     pub snapshot_decisions: i64,
+    pub memory: Memory,
 }
 
 /// The role; one a process.

@@ -97,14 +97,23 @@ pub(super) fn score<'b>(
         let set = &bundle.feature_set_digest;
         let is_on = given.capabilities.contains(&Capability::Shadow);
         let own = match set == &primary.feature_set_digest {
-            true => Some(given.features.clone()),
+            true => Some(Ok(given.features.clone())),
             false => state.features(set).map(|it| {
                 posture::features(&bundle.feature_set, it, given.event, given.capabilities)
             }),
         };
-        let Some(features) = own.filter(|_| is_on) else {
-            shadowed.skipped += 1;
-            continue;
+        let features = match own.filter(|_| is_on) {
+            None => {
+                shadowed.skipped += 1;
+                continue;
+            }
+            Some(Ok(features)) => features,
+            Some(Err(lost)) => {
+                tracing::warn!(feature_set = %set, slot = bundle.slot, error = %lost, "the features of a shadow are lost; they start over");
+                state.forget(set);
+                shadowed.failed += 1;
+                continue;
+            }
         };
         let lists = hits(bundle, given.lists);
         let given = Given {

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use crate::contracts::chunks;
 use crate::contracts::run_position::RunPosition;
 use crate::contracts::run_snapshot::{self, RunSnapshot};
 use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
 use crate::engine::features::SnapshotError;
+use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::state::{RunState, Sets};
 use crate::runtime::decisions;
 use crate::runtime::ground::Ground;
@@ -86,7 +88,7 @@ pub(super) async fn list(
 /// Reads a snapshot and checks all that can be checked of it.
 pub(super) async fn open(
     ground: &Ground,
-    sets: &Sets,
+    (sets, memory): (&Sets, &Memory),
     run: &PlatformRunId,
     committed: &RunPosition,
     stored: &Stored,
@@ -96,14 +98,14 @@ pub(super) async fn open(
         .get(&stored.key)
         .await?
         .ok_or(Refusal::Gone)?;
-    let (expected, sets) = (stored.content, sets.clone());
+    let (expected, sets, memory) = (stored.content, sets.clone(), memory.clone());
     let opened = tasks::blocking(move || {
         let found = Digest::of_bytes(&bytes);
         if found != expected {
             return Err(Refusal::Altered { expected, found });
         }
         let snapshot = RunSnapshot::from_bytes(&bytes)?;
-        let state = RunState::of_snapshot(&sets, &snapshot)?;
+        let state = RunState::of_snapshot(&sets, &snapshot, &memory)?;
         Ok((snapshot.run, snapshot.position, state))
     });
     let (of, position, state) = opened.await?;
@@ -170,12 +172,18 @@ impl Writer {
         let (run, position, primary) = (*run, position.clone(), *primary);
         self.covered = position.seq;
         let encoded = tasks::blocking(move || {
-            let snapshot = whole.to_snapshot(run, position, &primary);
+            let snapshot = whole.to_snapshot(run, position, &primary)?;
             let bytes = Bytes::from(snapshot.to_bytes());
             let key = snapshot.key(&Digest::of_bytes(&bytes));
-            (whole, key, bytes)
+            Ok::<_, chunks::Error>((whole, key, bytes))
         });
-        let (whole, key, bytes) = encoded.await;
+        let (whole, key, bytes) = match encoded.await {
+            Ok(encoded) => encoded,
+            Err(lost) => {
+                tracing::warn!(run = %run, error = %lost, "a worker's memory is dropped; it is restored for the next event");
+                return;
+            }
+        };
         *state = Some(whole);
         let objects = Arc::clone(&ground.objects);
         self.finish().await;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::contracts::chunks;
 use crate::contracts::run_position::RunPosition;
 use crate::contracts::run_snapshot::{MET_BYTES, Met, RunSnapshot};
 use crate::domain::digest::Digest;
@@ -13,6 +14,7 @@ use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::engine::features::{self, FeatureSet, FeatureState, SnapshotError};
 use crate::rtdl::decision::Error;
+use crate::rtdl::decision::memory::Memory;
 use crate::runtime::guard::Guarded;
 
 /// The feature sets that a worker needs.
@@ -57,13 +59,12 @@ pub(super) struct RunState {
 
 impl RunState {
     /// Before the first event: every set is there from the start.
-    pub(super) fn empty(sets: &Sets) -> RunState {
+    pub(super) fn empty(sets: &Sets, memory: &Memory) -> RunState {
         let all = [(&sets.primary.0, &sets.primary.1)].into_iter();
         let all = all.chain(&sets.others);
+        let fresh = |set: &Arc<FeatureSet>| FeatureState::within(Arc::clone(set), memory.room());
         RunState {
-            features: all
-                .map(|(digest, set)| (*digest, FeatureState::new(Arc::clone(set))))
-                .collect(),
+            features: all.map(|(digest, set)| (*digest, fresh(set))).collect(),
             met: HashSet::new(),
         }
     }
@@ -71,6 +72,18 @@ impl RunState {
     /// The features of a set, where it is warm.
     pub(super) fn features(&mut self, set: &Digest) -> Option<&mut FeatureState> {
         self.features.get_mut(set)
+    }
+
+    /// Lets a set go that is lost: it is warmed up anew.
+    pub(super) fn forget(&mut self, set: &Digest) {
+        self.features.remove(set);
+    }
+
+    /// Bytes of the keys in memory, and of what was put away; of all sets.
+    pub(super) fn feature_bytes(&self) -> (u64, u64) {
+        let of = |it: &FeatureState| (it.warm_bytes() as u64, it.bytes_away());
+        let all = self.features.values().map(of);
+        all.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
     }
 
     pub(super) fn has(&self, set: &Digest) -> bool {
@@ -161,20 +174,20 @@ impl RunState {
         run: PlatformRunId,
         position: RunPosition,
         primary: &Digest,
-    ) -> RunSnapshot {
+    ) -> Result<RunSnapshot, chunks::Error> {
         let mut met: Vec<Met> = self.met.iter().copied().collect();
         met.sort_unstable();
-        let states = self.features.iter();
-        let mut further: BTreeMap<Digest, Vec<u8>> = states
-            .map(|(digest, state)| (*digest, state.to_bytes(digest)))
-            .collect();
-        RunSnapshot {
+        let mut further = BTreeMap::new();
+        for (digest, state) in &self.features {
+            further.insert(*digest, state.to_bytes(digest)?);
+        }
+        Ok(RunSnapshot {
             run,
             position,
             met,
             features: further.remove(primary).unwrap_or_default(),
             further,
-        }
+        })
     }
 
     /// The memory that a snapshot holds. A set beside the primary's that it does not hold is left out.
@@ -184,10 +197,15 @@ impl RunState {
     pub(super) fn of_snapshot(
         sets: &Sets,
         snapshot: &RunSnapshot,
+        memory: &Memory,
     ) -> Result<RunState, SnapshotError> {
         let read = |digest: &Digest, set: &Arc<FeatureSet>| {
             let states = snapshot.states(digest);
-            let mut read = states.map(|it| FeatureState::from_bytes(Arc::clone(set), digest, it));
+            let from = |bytes| {
+                let set = Arc::clone(set);
+                FeatureState::from_bytes_within(set, digest, bytes, memory.room())
+            };
+            let mut read = states.map(from);
             read.next().unwrap_or(Err(SnapshotError::FeatureSet))
         };
         let (primary, set) = &sets.primary;

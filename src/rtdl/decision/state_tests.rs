@@ -13,6 +13,7 @@ use crate::domain::time::Time;
 use crate::domain::vocabulary::{EventClass, Stream};
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureSet;
+use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::state::{RunState, Sets};
 use crate::runtime::guard::Guarded;
 
@@ -139,6 +140,15 @@ fn payments() -> impl Strategy<Value = Vec<Paid>> {
         })
 }
 
+fn empty(sets: &Sets) -> RunState {
+    let memory = Memory {
+        // Small enough that keys are put away and come back all the time.
+        keys_bytes_max: 2_000,
+        scratch_dir: std::env::temp_dir(),
+    };
+    RunState::empty(sets, &memory)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -152,8 +162,8 @@ proptest! {
         let (primary, warmed) = (set(PRIMARY), set(WARMED));
         let log: Vec<Guarded> = log.iter().map(record).collect();
         let always = Sets { primary: primary.clone(), others: [warmed.clone()].into() };
-        let (mut there, mut worker) = (RunState::empty(&always), RunState::empty(&Sets::one(primary.0, primary.1)));
-        let fresh = || RunState::empty(&Sets::one(warmed.0, Arc::clone(&warmed.1)));
+        let (mut there, mut worker) = (empty(&always), empty(&Sets::one(primary.0, primary.1)));
+        let fresh = || empty(&Sets::one(warmed.0, Arc::clone(&warmed.1)));
 
         let mut ends: Vec<(usize, bool)> = legs.iter().map(|(at, kill)| (at.index(log.len() + 1), *kill)).collect();
         ends.sort_unstable();
@@ -184,11 +194,11 @@ proptest! {
             let event = decided(&mut there, &primary.0, guarded);
             prop_assert_eq!(event.is_some(), decided(&mut worker, &primary.0, guarded).is_some());
             if let Some(event) = event {
-                let wanted = there.features(&warmed.0).unwrap().compute(&event);
-                prop_assert_eq!(worker.features(&warmed.0).unwrap().compute(&event), wanted);
+                let wanted = there.features(&warmed.0).unwrap().compute(&event).unwrap();
+                prop_assert_eq!(worker.features(&warmed.0).unwrap().compute(&event).unwrap(), wanted);
             }
         }
-        let bytes = |state: &mut RunState| state.features(&warmed.0).unwrap().to_bytes(&warmed.0);
+        let bytes = |state: &mut RunState| state.features(&warmed.0).unwrap().to_bytes(&warmed.0).unwrap();
         prop_assert_eq!(bytes(&mut worker), bytes(&mut there));
     }
 }
@@ -200,7 +210,7 @@ fn what_another_set_refuses_costs_the_primary_nothing() {
         primary: primary.clone(),
         others: [other.clone()].into(),
     };
-    let mut state = RunState::empty(&sets);
+    let mut state = empty(&sets);
     let paid = |payment, minutes| {
         record(&Paid {
             payment,
@@ -212,7 +222,8 @@ fn what_another_set_refuses_costs_the_primary_nothing() {
     };
     decided(&mut state, &primary.0, &paid(1, 300));
     let horizon = Time::from_micros(1_700_000_000_000_000 + 60_000_000 * 200);
-    state.features(&other.0).unwrap().evict_before(horizon);
+    let other_state = state.features(&other.0).unwrap();
+    other_state.evict_before(horizon).unwrap();
     assert!(decided(&mut state, &primary.0, &paid(2, 100)).is_some());
     assert!(state.has(&primary.0) && !state.has(&other.0));
 }

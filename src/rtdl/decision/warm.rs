@@ -92,6 +92,7 @@ impl Worker {
             let restore = Restore {
                 ground: &self.ground,
                 sets: &self.sets(),
+                memory: &self.options.memory,
                 ready: &self.ready,
                 shards: &self.shard_refs(),
                 position: &self.position,
@@ -149,7 +150,7 @@ impl Worker {
             set,
         };
         let from = Leg {
-            state: RunState::empty(&warm_up.sets()),
+            state: RunState::empty(&warm_up.sets(), &self.options.memory),
             position: RunPosition::initial(run, &self.ready.tips),
         };
         warm_up.read(self, from);
@@ -192,6 +193,7 @@ impl Worker {
         let restore = Restore {
             ground: &self.ground,
             sets: &warm_up.sets(),
+            memory: &self.options.memory,
             ready: &self.ready,
             shards: &self.shard_refs(),
             position: &self.position,
@@ -274,10 +276,12 @@ impl WarmUp {
         let (ground, ready) = (worker.ground.clone(), worker.ready.clone());
         let (shards, position) = (worker.shard_refs(), worker.position.clone());
         let (sets, progress) = (self.sets(), Arc::clone(&self.progress));
+        let memory = worker.options.memory.clone();
         self.leg.spawn(async move {
             let restore = Restore {
                 ground: &ground,
                 sets: &sets,
+                memory: &memory,
                 ready: &ready,
                 shards: &shards,
                 position: &position,

@@ -445,6 +445,10 @@ impl Worker {
             let n_failed = shadows.failed + self.n_broken_shadows;
             counters.add(pins, Counter::ShadowFailed, n_failed);
         }
+        if let Some(state) = &self.state {
+            let (in_memory, away) = state.feature_bytes();
+            counters.set_feature_bytes(pins, in_memory, away);
+        }
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }

@@ -2,34 +2,41 @@
 
 use std::cmp::Ordering;
 
-use crate::engine::features::Group;
-use crate::engine::features::block::Block;
+use crate::contracts::chunks::Error;
 use crate::engine::features::ids::EventRef;
-use crate::engine::features::labels::Labels;
-use crate::engine::features::series::{Cursor, Entry, FRAUD, Place, Series};
+use crate::engine::features::series::{Cursor, Entry, FRAUD, LEAD, Place, Series};
+use crate::engine::features::shared::Shared;
+use crate::engine::features::{Column, Group};
 
 impl Series {
     /// Puts a record at its [`Series::place`].
-    pub(crate) fn insert(&mut self, group: &Group, labels: &Labels, at: Place, entry: Entry<'_>) {
+    pub(crate) fn insert(
+        &mut self,
+        group: &Group,
+        shared: &mut Shared,
+        at: Place,
+        entry: Entry<'_>,
+    ) -> Result<(), Error> {
         let present = entry.columns.iter().enumerate();
         let present = present.map(|(at, it)| i64::from(it.is_some()) << (1 + at));
         let mut flags = present.fold(0, |flags, it| flags | it);
-        if group.labelled && labels.is_fraud(entry.event, self.label_time) {
+        if group.labelled && shared.labels.is_fraud(entry.event, self.label_time) {
             flags |= FRAUD;
         }
         let columns = entry.columns.iter().map(|it| it.unwrap_or(0));
         let event = i64::from(entry.event) << (1 + group.columns.len());
         let words = [entry.ts, event | flags].into_iter().chain(columns);
-        let place = self.make_room(group, at);
-        let start = place.at as usize * Series::stride(group);
-        match self.blocks.get_mut(place.block as usize) {
+        let place = self.make_room(group, shared, at)?;
+        self.load(&mut shared.spill, place.block)?;
+        let stride = Series::stride(group);
+        let start = place.at as usize * stride;
+        match self.blocks.get(place.block) {
             None if start == self.open.len() => self.open.extend(words),
             None => drop(self.open.splice(start..start, words)),
             Some(block) => {
-                let stride = Series::stride(group);
                 let mut entries = block.unpack(stride);
                 entries.splice(start..start, words);
-                *block = Block::pack(&entries, stride, 1);
+                self.blocks.replace(group, place.block, &entries);
             }
         }
         for (at, window) in group.windows.iter().enumerate() {
@@ -44,14 +51,19 @@ impl Series {
                 self.step(group, window, at, place, true);
             }
         }
+        Ok(())
     }
 
     /// Makes the block at a place shorter where it is full; where the place is then.
-    fn make_room(&mut self, group: &Group, place: Place) -> Place {
+    fn make_room(
+        &mut self,
+        group: &Group,
+        shared: &mut Shared,
+        place: Place,
+    ) -> Result<Place, Error> {
         let stride = Series::stride(group);
         let len = self.len_of(group, place.block) as usize;
         let is_open = place.block == self.open_end();
-        let nth = place.block as usize;
         // What stands from `cut` on goes into a block of its own.
         let cut = match is_open {
             true if len >= group.block_entries => {
@@ -61,19 +73,19 @@ impl Series {
                 } else {
                     len / 2
                 };
-                let packed = Block::pack(&self.open[..cut * stride], stride, 1);
-                self.blocks.push(packed);
+                self.blocks.push(group, &self.open[..cut * stride]);
                 self.open.drain(..cut * stride);
                 cut
             }
             false if len >= 2 * group.block_entries => {
-                let entries = self.blocks[nth].unpack(stride);
+                self.load(&mut shared.spill, place.block)?;
+                let block = self.blocks.get(place.block);
+                let entries = block.map(|it| it.unpack(stride)).unwrap_or_default();
                 let (older, newer) = entries.split_at(len / 2 * stride);
-                self.blocks[nth] = Block::pack(older, stride, 1);
-                self.blocks.insert(nth + 1, Block::pack(newer, stride, 1));
+                self.blocks.split(group, place.block, older, newer);
                 len / 2
             }
-            _ => return place,
+            _ => return Ok(place),
         };
         let cut = u32::try_from(cut).expect("a block has a few hundred entries");
         let moved = |it: Place| match it.block.cmp(&place.block) {
@@ -91,45 +103,92 @@ impl Series {
         for cursor in &mut self.cursors {
             (cursor.lo, cursor.hi) = (moved(cursor.lo), moved(cursor.hi));
         }
-        moved(place)
+        Ok(moved(place))
     }
 
-    /// Drops entries at or before `cutoff`; hands each one's event and interned columns back.
+    /// Drops entries at or before `cutoff`, and what they refer to; how many.
     pub(crate) fn evict(
         &mut self,
         group: &Group,
+        shared: &mut Shared,
         cutoff: i64,
-        mut gone: impl FnMut(EventRef, &dyn Fn(usize) -> Option<i64>),
-    ) {
-        let mut kept = Place::default();
+    ) -> Result<usize, Error> {
+        let (mut kept, mut n_gone) = (Place::default(), 0);
         let end = self.end(group);
-        while kept < end && self.ts(group, kept) <= cutoff {
-            let value_of = |column| self.column(group, kept, column);
-            gone(self.event(group, kept), &value_of);
+        while kept < end {
+            self.load(&mut shared.spill, kept.block)?;
+            if self.ts(group, kept) > cutoff {
+                break;
+            }
+            self.release(group, shared, kept);
             kept = self.next(group, kept);
+            n_gone += 1;
         }
-        if kept == Place::default() {
-            return;
+        if n_gone == 0 {
+            return Ok(0);
         }
         for (nth, window) in group.windows.iter().enumerate() {
             let Cursor { lo, hi, .. } = self.cursors[nth];
             // A key that has been quiet still holds them in its windows.
-            self.step_through(group, window, nth, (lo, hi.min(kept)), false);
+            let gone = (lo, hi.min(kept));
+            self.step_through(group, &mut shared.spill, window, nth, gone, false)?;
             let moved = |it: Place| it.behind(kept).unwrap_or_default();
             (self.cursors[nth].lo, self.cursors[nth].hi) = (moved(lo), moved(hi));
         }
-        self.blocks.drain(..kept.block as usize);
-        let (stride, n) = (Series::stride(group), kept.at as usize);
-        match self.blocks.first_mut() {
+        self.blocks.drain(&mut shared.spill, kept.block);
+        let n = kept.at as usize * Series::stride(group);
+        self.load(&mut shared.spill, 0)?;
+        match self.blocks.get(0) {
             Some(_) if n == 0 => {}
-            Some(block) => *block = Block::pack(&block.unpack(stride)[n * stride..], stride, 1),
+            Some(block) => {
+                let entries = block.unpack(Series::stride(group));
+                self.blocks.replace(group, 0, &entries[n..]);
+            }
             None => {
-                self.open.drain(..n * stride);
+                self.open.drain(..n);
             }
         }
         if self.open.len() < self.open.capacity() / 4 {
             self.open.shrink_to_fit();
         }
         self.changes.retain(|it| it.ts > cutoff);
+        Ok(n_gone)
+    }
+
+    /// Gives back what a loaded entry refers to.
+    fn release(&self, group: &Group, shared: &mut Shared, entry: Place) {
+        let event = self.event(group, entry);
+        shared.ids.release(&mut shared.spill, event);
+        for (at, column) in group.columns.iter().enumerate() {
+            if let (Column::Interned(_), Some(value)) = (column, self.column(group, entry, at)) {
+                shared.texts.release(value);
+            }
+        }
+    }
+
+    /// Shows every entry, in order: its time, its event and its columns.
+    pub(crate) fn each(
+        &self,
+        group: &Group,
+        shared: &Shared,
+        mut show: impl FnMut(i64, EventRef, &[Option<i64>]),
+    ) -> Result<(), Error> {
+        let mut columns = Vec::with_capacity(group.columns.len());
+        let mut show_all = |words: &[i64]| {
+            for entry in words.chunks_exact(Series::stride(group)) {
+                columns.clear();
+                columns.extend((0..group.columns.len()).map(|at| {
+                    let is_there = entry[1] & (FRAUD << (1 + at)) != 0;
+                    is_there.then(|| entry[LEAD + at])
+                }));
+                let event = (entry[1] >> (1 + group.columns.len())) as EventRef;
+                show(entry[0], event, &columns);
+            }
+        };
+        for slot in self.blocks.slots() {
+            show_all(&slot.words(group, &shared.spill)?);
+        }
+        show_all(&self.open);
+        Ok(())
     }
 }

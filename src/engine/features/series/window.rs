@@ -2,14 +2,16 @@
 
 use std::cmp::Ordering;
 
-use crate::engine::features::ids::{EventIds, EventRef};
-use crate::engine::features::labels::Labels;
+use crate::contracts::chunks::Error;
+use crate::engine::features::ids::EventRef;
 use crate::engine::features::series::{Change, Cursor, FRAUD, Place, Position, Series};
+use crate::engine::features::shared::Shared;
+use crate::engine::features::spill::Spill;
 use crate::engine::features::{Accumulator, Group, Window};
 use crate::planted;
 
 impl Series {
-    /// Takes an entry into a window's aggregates, or out of them.
+    /// Takes a loaded entry into a window's aggregates, or out of them.
     pub(super) fn step(
         &mut self,
         group: &Group,
@@ -52,96 +54,112 @@ impl Series {
     pub(crate) fn move_to(
         &mut self,
         group: &Group,
-        ids: &EventIds,
-        labels: &Labels,
+        shared: &mut Shared,
         at: Position<'_>,
-    ) {
+    ) -> Result<(), Error> {
         if group.labelled {
-            self.look_from(group, ids, labels, at.ts);
+            self.look_from(group, shared, at.ts)?;
         }
         for (nth, window) in group.windows.iter().enumerate() {
-            self.move_window(group, ids, nth, window, at);
+            self.move_window(group, shared, nth, window, at)?;
         }
+        Ok(())
     }
 
     fn move_window(
         &mut self,
         group: &Group,
-        ids: &EventIds,
+        shared: &mut Shared,
         nth: usize,
         window: &Window,
         at: Position<'_>,
-    ) {
+    ) -> Result<(), Error> {
         let old = self.cursors[nth];
         let lower = at
             .ts
             .saturating_sub(window.delay)
             .saturating_sub(window.length);
-        let lo = self.seek(group, old.lo, |it| {
-            let ts = self.ts(group, it);
-            planted!(WindowOffByOne, ts < lower, ts <= lower)
-        });
+        let lo = self.seek(group, shared, old.lo, |series, _, it| {
+            let ts = series.ts(group, it);
+            Ok(planted!(WindowOffByOne, ts < lower, ts <= lower))
+        })?;
         let upper = at.ts.saturating_sub(window.delay);
-        let hi = self.seek(group, old.hi, |it| match window.delay {
-            0 => match self.order(group, ids, it, at) {
-                Ordering::Less => true,
-                Ordering::Equal => window.include_current,
-                Ordering::Greater => false,
-            },
-            _ => self.ts(group, it) <= upper,
-        });
+        let hi = self.seek(group, shared, old.hi, |series, shared, it| {
+            Ok(match window.delay {
+                0 => match series.order(group, shared, it, at)? {
+                    Ordering::Less => true,
+                    Ordering::Equal => window.include_current,
+                    Ordering::Greater => false,
+                },
+                _ => series.ts(group, it) <= upper,
+            })
+        })?;
+        let spill = &mut shared.spill;
         // First in, then out: the aggregates never hold less than nothing.
-        for (from, to) in [(lo, hi.min(old.lo)), (lo.max(old.hi), hi)] {
-            self.step_through(group, window, nth, (from, to), true);
+        for entries in [(lo, hi.min(old.lo)), (lo.max(old.hi), hi)] {
+            self.step_through(group, spill, window, nth, entries, true)?;
         }
-        for (from, to) in [(old.lo, old.hi.min(lo)), (old.lo.max(hi), old.hi)] {
-            self.step_through(group, window, nth, (from, to), false);
+        for entries in [(old.lo, old.hi.min(lo)), (old.lo.max(hi), old.hi)] {
+            self.step_through(group, spill, window, nth, entries, false)?;
         }
         (self.cursors[nth].lo, self.cursors[nth].hi) = (lo, hi);
+        Ok(())
     }
 
     pub(super) fn step_through(
         &mut self,
         group: &Group,
+        spill: &mut Spill,
         window: &Window,
         nth: usize,
         (from, to): (Place, Place),
         enters: bool,
-    ) {
+    ) -> Result<(), Error> {
         let mut entry = from;
         while entry < to {
+            self.load(spill, entry.block)?;
             self.step(group, window, nth, entry, enters);
             entry = self.next(group, entry);
         }
+        Ok(())
     }
 
     /// The first entry for which `is_before` fails, walked to from `from`.
-    fn seek(&self, group: &Group, from: Place, is_before: impl Fn(Place) -> bool) -> Place {
+    fn seek(
+        &mut self,
+        group: &Group,
+        shared: &mut Shared,
+        from: Place,
+        is_before: impl Fn(&Series, &mut Shared, Place) -> Result<bool, Error>,
+    ) -> Result<Place, Error> {
         let end = self.end(group);
         let mut at = from;
-        while at < end && is_before(at) {
+        while at < end {
+            self.load(&mut shared.spill, at.block)?;
+            if !is_before(self, shared, at)? {
+                break;
+            }
             at = self.next(group, at);
         }
         while at > Place::default() {
             let before = self.before(group, at);
-            if is_before(before) {
+            self.load(&mut shared.spill, before.block)?;
+            if is_before(self, shared, before)? {
                 break;
             }
             at = before;
         }
-        at
+        Ok(at)
     }
 
     /// Notes that what is known of an entry changes at `observed`.
     pub(crate) fn note_change(
         &mut self,
         group: &Group,
-        ids: &EventIds,
-        labels: &Labels,
-        ts: i64,
-        event: EventRef,
+        shared: &mut Shared,
+        (ts, event): (i64, EventRef),
         observed: i64,
-    ) {
+    ) -> Result<(), Error> {
         let at = self.changes.partition_point(|it| it.observed <= observed);
         let change = Change {
             observed,
@@ -149,38 +167,43 @@ impl Series {
             event,
         };
         self.changes.insert(at, change);
-        if observed <= self.label_time {
-            self.review(group, ids, labels, change);
+        match observed <= self.label_time {
+            true => self.review(group, shared, change),
+            false => Ok(()),
         }
     }
 
     /// Makes the fraud flags those that one sees at `time`, earlier or later than before.
-    fn look_from(&mut self, group: &Group, ids: &EventIds, labels: &Labels, time: i64) {
+    fn look_from(&mut self, group: &Group, shared: &mut Shared, time: i64) -> Result<(), Error> {
         let (from, to) = (self.label_time.min(time), self.label_time.max(time));
         self.label_time = time;
         let first = self.changes.partition_point(|it| it.observed <= from);
         let last = self.changes.partition_point(|it| it.observed <= to);
         for at in first..last {
             let change = self.changes[at];
-            self.review(group, ids, labels, change);
+            self.review(group, shared, change)?;
         }
+        Ok(())
     }
 
     /// Sets one entry's flag anew, in every window that holds it.
-    fn review(&mut self, group: &Group, ids: &EventIds, labels: &Labels, change: Change) {
+    fn review(&mut self, group: &Group, shared: &mut Shared, change: Change) -> Result<(), Error> {
+        let event_id = shared.ids.text(&shared.spill, change.event)?;
         let at = Position {
             ts: change.ts,
-            event_id: ids.get(change.event),
+            event_id: &event_id,
         };
-        let Ok(place) = self.find(group, ids, at) else {
-            return;
-        };
-        let is_fraud = labels.is_fraud(change.event, self.label_time);
+        let found = self.find(group, shared, at)?;
+        if !found.is_there {
+            return Ok(());
+        }
+        let place = found.place;
+        let is_fraud = shared.labels.is_fraud(change.event, self.label_time);
         if self.is_fraud(group, place) == is_fraud {
-            return;
+            return Ok(());
         }
         let (stride, nth) = (Series::stride(group), place.at as usize);
-        match self.blocks.get_mut(place.block as usize) {
+        match self.blocks.get_mut(place.block) {
             Some(block) => block.flip(stride, nth, 1),
             None => self.open[nth * stride + 1] ^= FRAUD,
         }
@@ -192,33 +215,65 @@ impl Series {
                 self.running[window.first_accumulator + at].count_fraud(1, is_fraud);
             }
         }
+        Ok(())
     }
 
     /// When the first and the last record of the window were, by `(t, event_id)`.
-    pub(crate) fn ends(&self, group: &Group, window: usize) -> Option<(i64, i64)> {
+    pub(crate) fn ends(
+        &mut self,
+        group: &Group,
+        spill: &mut Spill,
+        window: usize,
+    ) -> Result<Option<(i64, i64)>, Error> {
         let Cursor { lo, hi, .. } = self.cursors[window];
-        let ts = |it| self.ts(group, it);
-        (lo < hi).then(|| (ts(lo), ts(self.before(group, hi))))
+        if lo >= hi {
+            return Ok(None);
+        }
+        self.load(spill, lo.block)?;
+        let first = self.ts(group, lo);
+        let last = self.before(group, hi);
+        self.load(spill, last.block)?;
+        Ok(Some((first, self.ts(group, last))))
     }
 
     /// The value of the earliest record of the window that has one.
-    pub(crate) fn first(&self, group: &Group, window: usize, column: usize) -> Option<i64> {
+    pub(crate) fn first(
+        &mut self,
+        group: &Group,
+        spill: &mut Spill,
+        window: usize,
+        column: usize,
+    ) -> Result<Option<i64>, Error> {
         let Cursor { lo, hi, .. } = self.cursors[window];
-        let mut forwards = self.between(group, lo, hi);
-        forwards.find_map(|it| self.column(group, it, column))
+        let mut at = lo;
+        while at < hi {
+            self.load(spill, at.block)?;
+            if let Some(value) = self.column(group, at, column) {
+                return Ok(Some(value));
+            }
+            at = self.next(group, at);
+        }
+        Ok(None)
     }
 
     /// The value of the latest record of the window that has one.
-    pub(crate) fn last(&self, group: &Group, window: usize, column: usize) -> Option<i64> {
+    pub(crate) fn last(
+        &mut self,
+        group: &Group,
+        spill: &mut Spill,
+        window: usize,
+        column: usize,
+    ) -> Result<Option<i64>, Error> {
         let Cursor { lo, hi, .. } = self.cursors[window];
         let mut at = hi;
         while lo < at {
             at = self.before(group, at);
+            self.load(spill, at.block)?;
             if let Some(value) = self.column(group, at, column) {
-                return Some(value);
+                return Ok(Some(value));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Records in the window.

@@ -7,9 +7,12 @@
 //!
 //! **Invariant:** bytes of another revision, another feature set or another form are refused (L8).
 
-use std::collections::{BTreeMap, HashMap};
+mod read;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::contracts::chunks;
 use crate::domain::canonical::{Canon, ReadError, Reader};
 use crate::domain::digest::Digest;
 use crate::domain::ids::EventId;
@@ -17,8 +20,13 @@ use crate::domain::time::Time;
 use crate::engine::decide::ENGINE_REV;
 use crate::engine::features::ids::EventRef;
 use crate::engine::features::labels::{Assertion, Standing};
-use crate::engine::features::series::Entry;
+use crate::engine::features::series::{Entry, Place};
+use crate::engine::features::shared::Shared;
+use crate::engine::features::spill::Room;
 use crate::engine::features::state::FeatureState;
+use crate::engine::features::state::snapshot::read::{
+    ReadKey, ReadRecord, at, read_group, read_records, read_sorted, read_waiting, record_of,
+};
 use crate::engine::features::{Column, FeatureSet, Group};
 
 /// Names the form; another form has another name.
@@ -39,6 +47,8 @@ pub enum SnapshotError {
     Graph(#[from] crate::engine::graph::SnapshotError),
     #[error("it contradicts itself: {what}")]
     Contradiction { what: &'static str },
+    #[error("what was read of it: {0}")]
+    Lost(#[from] chunks::Error),
 }
 
 fn contradiction<T>(what: &'static str) -> Result<T, SnapshotError> {
@@ -46,10 +56,16 @@ fn contradiction<T>(what: &'static str) -> Result<T, SnapshotError> {
 }
 
 impl FeatureState {
-    /// The state as canonical CBOR; `digest` is that of the feature set's text.
-    #[must_use]
-    pub fn to_bytes(&self, digest: &Digest) -> Vec<u8> {
-        let records = self.records();
+    /// The state as canonical CBOR; `digest` is that of the feature set's text. What is put away is
+    /// written as if it were not.
+    ///
+    /// # Errors
+    /// The state is lost.
+    pub fn to_bytes(&self, digest: &Digest) -> Result<Vec<u8>, chunks::Error> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
+        let records = self.records()?;
         let mut numbers = HashMap::with_capacity(records.len());
         let mut canon = Canon::new();
         canon.array(8 + usize::from(self.graph.is_some()));
@@ -59,7 +75,7 @@ impl FeatureState {
         for (number, ((ts, id), record)) in records.iter().enumerate() {
             canon.array(3).int(*ts).text(id);
             match record.standing {
-                Some(event) => write_assertions(&mut canon, self.labels.assertions(event)),
+                Some(event) => write_assertions(&mut canon, self.shared.labels.assertions(event)),
                 None => {
                     canon.null();
                 }
@@ -67,7 +83,7 @@ impl FeatureState {
             let number = i64::try_from(number).expect("fewer than 2^32 records are held");
             numbers.extend(record.refs.iter().map(|it| (*it, number)));
         }
-        let texts = self.texts.sorted();
+        let texts = self.shared.texts.sorted();
         canon.array(texts.len());
         for (text, _) in &texts {
             canon.text(text);
@@ -75,9 +91,9 @@ impl FeatureState {
         let texts: HashMap<i64, i64> = (0..).zip(&texts).map(|(at, it)| (it.1, at)).collect();
         canon.array(self.set.groups.len());
         for nth in 0..self.set.groups.len() {
-            self.write_group(&mut canon, nth, &numbers, &texts);
+            self.write_group(&mut canon, nth, &numbers, &texts)?;
         }
-        let waiting: BTreeMap<&EventId, &[Assertion]> = self.labels.waiting().collect();
+        let waiting: BTreeMap<&EventId, &[Assertion]> = self.shared.labels.waiting().collect();
         canon.array(waiting.len());
         for (event, assertions) in waiting {
             canon.array(2).text(event.as_str());
@@ -86,31 +102,37 @@ impl FeatureState {
         if let Some(graph) = &self.graph {
             graph.write(&mut canon);
         }
-        canon.into_bytes()
+        Ok(canon.into_bytes())
     }
 
     /// Every record that a series or a label refers to, by time and id.
-    fn records(&self) -> BTreeMap<(i64, &str), Record> {
-        let mut records: BTreeMap<(i64, &str), Record> = BTreeMap::new();
+    fn records(&self) -> Result<BTreeMap<(i64, String), Record>, chunks::Error> {
+        let shared = &self.shared;
         let mut seen: HashMap<EventRef, i64> = HashMap::new();
         for (group, keyed) in self.set.groups.iter().zip(&self.groups) {
-            for series in keyed.series.iter().flatten() {
-                let entries = series.places(group).map(|it| series.at(group, it));
-                seen.extend(entries.map(|(ts, event)| (event, ts)));
+            for (_, number) in keyed.keys() {
+                keyed.peek(number, group, &shared.spill, |series| {
+                    series.each(group, shared, |ts, event, _| {
+                        seen.insert(event, ts);
+                    })
+                })?;
             }
         }
-        for (_, standing) in self.labels.standing() {
-            seen.insert(standing.event, standing.ts);
-        }
-        for (event, ts) in seen {
-            let record = records.entry((ts, self.ids.get(event))).or_default();
+        let mut standing: HashSet<EventRef> = HashSet::new();
+        shared.labels.each_standing(&shared.spill, |event, ts| {
+            seen.insert(event, ts);
+            standing.insert(event);
+        })?;
+        let events = seen.keys().copied().collect();
+        let mut records: BTreeMap<(i64, String), Record> = BTreeMap::new();
+        for (event, id) in shared.ids.texts(&shared.spill, events)? {
+            let record = records.entry((seen[&event], id)).or_default();
             record.refs.push(event);
+            if standing.contains(&event) {
+                record.standing = Some(event);
+            }
         }
-        for (_, standing) in self.labels.standing() {
-            let at = (standing.ts, self.ids.get(standing.event));
-            records.entry(at).or_default().standing = Some(standing.event);
-        }
-        records
+        Ok(records)
     }
 
     fn write_group(
@@ -119,30 +141,35 @@ impl FeatureState {
         nth: usize,
         numbers: &HashMap<EventRef, i64>,
         texts: &HashMap<i64, i64>,
-    ) {
+    ) -> Result<(), chunks::Error> {
         let (group, keyed) = (&self.set.groups[nth], &self.groups[nth]);
-        let keys = keyed.keys.iter();
-        let mut keys: Vec<_> = keys.map(|(key, it)| (parts_of(key), *it)).collect();
+        let mut keys: Vec<_> = keyed.keys().map(|(key, it)| (parts_of(key), it)).collect();
         keys.sort_unstable();
         canon.array(2).text(&shape_of(group)).array(keys.len());
-        for (parts, series) in keys {
+        let mut words: Vec<Option<i64>> = Vec::new();
+        for (parts, number) in keys {
             canon.array(2).array(parts.len());
             for part in parts {
                 canon.text(part);
             }
-            let series = keyed.get(series);
-            canon.array(series.len(group) * (1 + group.columns.len()));
-            for entry in series.places(group) {
-                canon.int(numbers[&series.at(group, entry).1]);
-                for (at, column) in group.columns.iter().enumerate() {
-                    let value = series.column(group, entry, at);
-                    canon.opt_int(match column {
-                        Column::Int(_) => value,
+            words.clear();
+            let spill = &self.shared.spill;
+            keyed.peek(number, group, spill, |series| {
+                series.each(group, &self.shared, |_, event, columns| {
+                    words.push(Some(numbers[&event]));
+                    let columns = group.columns.iter().zip(columns);
+                    words.extend(columns.map(|(column, value)| match column {
+                        Column::Int(_) => *value,
                         Column::Interned(_) => value.map(|it| texts[&it]),
-                    });
-                }
+                    }));
+                })
+            })?;
+            canon.array(words.len());
+            for word in &words {
+                canon.opt_int(*word);
             }
         }
+        Ok(())
     }
 
     /// The state that [`FeatureState::to_bytes`] wrote, under the same feature set.
@@ -153,6 +180,19 @@ impl FeatureState {
         set: Arc<FeatureSet>,
         digest: &Digest,
         bytes: &[u8],
+    ) -> Result<FeatureState, SnapshotError> {
+        FeatureState::from_bytes_within(set, digest, bytes, Room::in_memory())
+    }
+
+    /// The same, with what it need not have in memory put away.
+    ///
+    /// # Errors
+    /// The same, and what cannot be put away.
+    pub fn from_bytes_within(
+        set: Arc<FeatureSet>,
+        digest: &Digest,
+        bytes: &[u8],
+        room: Room,
     ) -> Result<FeatureState, SnapshotError> {
         let mut reader = Reader::new(bytes);
         let length = reader.array()?;
@@ -168,7 +208,7 @@ impl FeatureState {
         if reader.bytes()? != digest.as_bytes() {
             return Err(SnapshotError::FeatureSet);
         }
-        let mut state = FeatureState::new(set);
+        let mut state = FeatureState::within(set, room);
         if length != 8 + usize::from(state.graph.is_some()) {
             return contradiction("a part too few or too many");
         }
@@ -182,7 +222,7 @@ impl FeatureState {
             groups.push(read_group(&mut reader, group, records.len(), texts.len())?);
         }
         for (event, assertions) in read_waiting(&mut reader)? {
-            state.labels.restore_waiting(event, assertions);
+            state.shared.labels.restore_waiting(event, assertions);
         }
         if let Some(graph) = &mut state.graph {
             graph.read(&mut reader)?;
@@ -207,8 +247,11 @@ impl FeatureState {
         if n_refs.contains(&0) {
             return contradiction("a record that nothing refers to");
         }
-        let held = records.iter().zip(&n_refs);
-        let held: Vec<EventRef> = held.map(|(it, n)| self.ids.hold(it.id, *n)).collect();
+        let mut held: Vec<EventRef> = Vec::with_capacity(records.len());
+        for (record, n) in records.iter().zip(&n_refs) {
+            let Shared { ids, spill, .. } = &mut self.shared;
+            held.push(ids.hold(spill, record.id, *n)?);
+        }
         let labelled = self.set.groups.iter().filter(|it| it.labelled).count();
         let no_places: Box<[Option<u32>]> = vec![None; labelled].into();
         let mut filling = Filling {
@@ -237,7 +280,8 @@ impl FeatureState {
             };
             let ts = record.ts;
             let standing = Standing { ts, event, series };
-            self.labels.restore_event(id, standing, assertions);
+            let Shared { labels, spill, .. } = &mut self.shared;
+            labels.restore_event(spill, &id, standing, assertions)?;
         }
         Ok(())
     }
@@ -255,6 +299,7 @@ impl FeatureState {
         let mut columns = Vec::new();
         for key in keys {
             let number = self.groups[nth].create(&key.bytes(), group);
+            let shared = &mut self.shared;
             for entry in key.entries() {
                 let record = record_of(entry);
                 let (ts, event) = (filling.records[record].ts, filling.held[record]);
@@ -263,14 +308,16 @@ impl FeatureState {
                     let text = |it: i64| filling.texts[at(it)];
                     columns.push(match column {
                         Column::Int(_) => *value,
-                        Column::Interned(_) => value.map(|it| self.texts.hold_text(text(it))),
+                        Column::Interned(_) => value.map(|it| shared.texts.hold_text(text(it))),
                     });
                 }
+                self.groups[nth].count_entry();
                 let series = self.groups[nth].get_mut(number);
                 let columns = &columns;
                 let last = series.end(group);
                 let entry = Entry { ts, event, columns };
-                series.insert(group, &self.labels, last, entry);
+                series.insert(group, shared, last, entry)?;
+                series.settle(&mut shared.spill)?;
                 if !group.labelled {
                     continue;
                 }
@@ -279,10 +326,12 @@ impl FeatureState {
                     return contradiction("a record of a labelled key that no label finds");
                 };
                 for it in assertions {
-                    let observed = it.observed;
-                    series.note_change(group, &self.ids, &self.labels, ts, event, observed);
+                    series.note_change(group, shared, (ts, event), it.observed)?;
                 }
             }
+            self.scratch.places.resize(set.groups.len(), None);
+            self.scratch.places[nth] = Some((number, Place::default()));
+            self.settle()?;
         }
         Ok(())
     }
@@ -303,42 +352,6 @@ struct Record {
     refs: Vec<EventRef>,
     /// Where labels find it, if a labelled group took it.
     standing: Option<EventRef>,
-}
-
-struct ReadRecord<'b> {
-    ts: i64,
-    id: &'b str,
-    assertions: Option<Vec<Assertion>>,
-}
-
-/// One key with its entries back to back, `stride` words each: the record, then the columns.
-struct ReadKey<'b> {
-    parts: Vec<&'b str>,
-    words: Vec<Option<i64>>,
-    stride: usize,
-}
-
-impl ReadKey<'_> {
-    fn entries(&self) -> impl Iterator<Item = &[Option<i64>]> {
-        self.words.chunks(self.stride)
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for part in &self.parts {
-            super::write_part(part, &mut bytes);
-        }
-        bytes
-    }
-}
-
-/// The record of an entry that was read.
-fn record_of(entry: &[Option<i64>]) -> usize {
-    at(entry[0].expect("it was checked when it was read"))
-}
-
-fn at(number: i64) -> usize {
-    usize::try_from(number).expect("it was checked when it was read")
 }
 
 /// What a group is over, in words: bytes for other keys or columns are not its own.
@@ -373,128 +386,4 @@ fn write_assertions(canon: &mut Canon, assertions: &[Assertion]) {
             .text(it.id.as_str())
             .bool(it.is_fraud);
     }
-}
-
-fn read_assertions(reader: &mut Reader<'_>) -> Result<Vec<Assertion>, SnapshotError> {
-    let mut assertions: Vec<Assertion> = Vec::new();
-    for _ in 0..reader.array()? {
-        reader.array_of(3)?;
-        let observed = reader.int()?;
-        let Ok(id) = reader.text()?.parse() else {
-            return contradiction("a label id that is none");
-        };
-        let is_fraud = reader.bool()?;
-        let at = (observed, &id);
-        if assertions
-            .last()
-            .is_some_and(|it| (it.observed, &it.id) >= at)
-        {
-            return contradiction("labels out of order");
-        }
-        assertions.push(Assertion {
-            observed,
-            id,
-            is_fraud,
-        });
-    }
-    Ok(assertions)
-}
-
-fn read_records<'b>(reader: &mut Reader<'b>) -> Result<Vec<ReadRecord<'b>>, SnapshotError> {
-    let mut records: Vec<ReadRecord<'b>> = Vec::new();
-    for _ in 0..reader.array()? {
-        reader.array_of(3)?;
-        let (ts, id) = (reader.int()?, reader.text()?);
-        if records.last().is_some_and(|it| (it.ts, it.id) >= (ts, id)) {
-            return contradiction("records out of order");
-        }
-        let assertions = match reader.null() {
-            true => None,
-            false => Some(read_assertions(reader)?),
-        };
-        records.push(ReadRecord { ts, id, assertions });
-    }
-    Ok(records)
-}
-
-fn read_sorted<'b, T: PartialOrd>(
-    reader: &mut Reader<'b>,
-    read: impl Fn(&mut Reader<'b>) -> Result<T, ReadError>,
-) -> Result<Vec<T>, SnapshotError> {
-    let mut items = Vec::new();
-    for _ in 0..reader.array()? {
-        let item = read(reader)?;
-        if items.last().is_some_and(|it| *it >= item) {
-            return contradiction("texts out of order");
-        }
-        items.push(item);
-    }
-    Ok(items)
-}
-
-fn read_group<'b>(
-    reader: &mut Reader<'b>,
-    group: &Group,
-    n_records: usize,
-    n_texts: usize,
-) -> Result<Vec<ReadKey<'b>>, SnapshotError> {
-    reader.array_of(2)?;
-    if reader.text()? != shape_of(group) {
-        return contradiction("a group of another shape");
-    }
-    let stride = 1 + group.columns.len();
-    let mut keys: Vec<ReadKey<'b>> = Vec::new();
-    for _ in 0..reader.array()? {
-        reader.array_of(2)?;
-        reader.array_of(group.entity.len())?;
-        let parts = group.entity.iter().map(|_| reader.text());
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        if keys.last().is_some_and(|it| it.parts >= parts) {
-            return contradiction("keys out of order");
-        }
-        let n_words = reader.array()?;
-        if n_words == 0 || n_words % stride != 0 {
-            return contradiction("an entry that is cut");
-        }
-        let mut words = Vec::with_capacity(n_words);
-        let mut after = -1;
-        for at in 0..n_words {
-            let word = reader.opt_int()?;
-            let column = (at % stride).checked_sub(1).map(|it| &group.columns[it]);
-            let is_within = |n: usize| move |it: i64| usize::try_from(it).is_ok_and(|it| it < n);
-            let is_right = match column {
-                None => word.is_some_and(|it| it > after && is_within(n_records)(it)),
-                Some(Column::Interned(_)) => word.is_none_or(is_within(n_texts)),
-                Some(Column::Int(_)) => true,
-            };
-            if !is_right {
-                return contradiction("an entry that names nothing");
-            }
-            if column.is_none() {
-                after = word.unwrap_or(after);
-            }
-            words.push(word);
-        }
-        keys.push(ReadKey {
-            parts,
-            words,
-            stride,
-        });
-    }
-    Ok(keys)
-}
-
-fn read_waiting(reader: &mut Reader<'_>) -> Result<Vec<(EventId, Vec<Assertion>)>, SnapshotError> {
-    let mut waiting: Vec<(EventId, Vec<Assertion>)> = Vec::new();
-    for _ in 0..reader.array()? {
-        reader.array_of(2)?;
-        let Ok(event) = reader.text()?.parse() else {
-            return contradiction("an event id that is none");
-        };
-        if waiting.last().is_some_and(|it| it.0 >= event) {
-            return contradiction("waiting labels out of order");
-        }
-        waiting.push((event, read_assertions(reader)?));
-    }
-    Ok(waiting)
 }
