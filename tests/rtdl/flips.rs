@@ -29,6 +29,9 @@ use fraudplat::substrate::objects::memory::MemoryObjects;
 
 use crate::decider::{FEATURES, Run};
 
+/// Workers that are started on an altered snapshot: a second each.
+const RESTARTS: u64 = 3;
+
 /// Draws from a seed: splitmix64.
 struct Draws(u64);
 
@@ -85,10 +88,11 @@ async fn flips() {
     let mut draws = Draws(seed);
     let draws = &mut draws;
     let n = size / 5;
+    let n_restarts = n.min(RESTARTS);
     let mut table = vec![
         ("chain rows", chain_rows(&all, &run, draws, n)),
         ("decision segments", segments(&all, draws, n).await),
-        ("snapshots", snapshots(&run, draws, n)),
+        ("snapshots", snapshots(&run, draws, n - n_restarts)),
         ("bus records", records(&run, draws, n)),
     ];
     let rest = size - 4 * n;
@@ -102,6 +106,8 @@ async fn flips() {
         "archive objects",
         replayed(&run, &all, &archive, draws, rest / 4).await,
     ));
+    let restarted = restarts(&mut run, draws, n_restarts).await;
+    table.push(("snapshots, started", restarted));
     let n_log = rest - 3 * (rest / 4);
     table.push(("log files", log_files(&run, draws, n_log).await));
     let mut total = 0;
@@ -220,6 +226,22 @@ fn snapshots(run: &Run, draws: &mut Draws, n: u64) -> Tally {
                 &read.features,
             ));
         }
+        tally.add(true);
+    }
+    tally
+}
+
+/// A worker starts on an altered snapshot: it passes it over, and decides as a replay of everything does.
+async fn restarts(run: &mut Run, draws: &mut Draws, n: u64) -> Tally {
+    let mut tally = Tally::default();
+    for _ in 0..n {
+        let newest = run.snapshots().pop().unwrap();
+        let flipped = Flipped::of(&newest, draws);
+        run.pay(5).await;
+        let said = run.decide(FEATURES).await;
+        assert!(said.contains("a snapshot is not used"), "{said}");
+        run.replay().await;
+        flipped.restore();
         tally.add(true);
     }
     tally
