@@ -74,7 +74,7 @@ fn asked(name: &str, or: u64) -> u64 {
     found.map_or(or, |(_, value)| value.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 #[expect(clippy::print_stdout, reason = "the table is what a storm is run for")]
 async fn flips() {
     let size = asked("FRAUDPLAT_STORM_SIZE", 2_000);

@@ -161,6 +161,13 @@ impl Loaded {
                 &now,
             ];
             client.execute(sql, &values).await.unwrap();
+            // They are in order: the last one says how far the shard is archived.
+            let covered = "INSERT INTO runtime.lease (group_name, scope, epoch, holder, expires_at, position)
+                           VALUES ('archive', $1, 1, 'test', $2, $3)
+                           ON CONFLICT (group_name, scope) DO UPDATE SET position = excluded.position";
+            let scope = format!("{}/{}", it.stream, it.shard_id);
+            let values: [&(dyn ToSql + Sync); 3] = [&scope, &now, &it.last_sequence];
+            client.execute(covered, &values).await.unwrap();
         }
         self.index_log(&client, day, now).await;
     }

@@ -11,8 +11,11 @@ use fraudplat::domain::time::Time;
 use fraudplat::domain::vocabulary::{EventClass, Posture, SourceType};
 use fraudplat::learning::mpr::lists::{self, Place};
 use fraudplat::rtdl::decision::force::{self, Order};
+use fraudplat::rtdl::inlet::{Inlet, Options};
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
+use fraudplat::substrate::tasks::Tasks;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::decider::Run;
 use crate::world::{admitted, bytes};
@@ -46,7 +49,7 @@ const ALL: &[EventClass] = EventClass::ALL;
 fn event(run: &Run, class: EventClass, seq: i64, ts: Time) -> AdmittedEvent {
     let customer = format!("c{}", seq * 7 % 17);
     let merchant = format!("m{}", seq % 5);
-    let device = format!("d{}", seq * 7 % 13);
+    let device = format!("d{}", seq * 7 % 17 % 13);
     let (channel, amount) = match seq % 11 {
         0 => ("transfer", 30_000 + seq * 100),
         1..=3 => ("ecom", 100 + seq % 90),
@@ -324,12 +327,15 @@ async fn stretch(run: &mut Run, clock: &SetClock, bundle: &Bundle, n: i64, class
         Some(now),
     )
     .await;
-    run.world.run_inlets().await;
     if classes.len() < ALL.len() {
         clock.set(now.plus_ms(600_000));
-        run.world.run_inlets().await;
     }
+    // Beside the decision: what is missing is judged by how far they have read.
+    let mut inlets = Tasks::new(CancellationToken::new());
+    Inlet::create(Options::default(), &run.world.ground).start(&mut inlets);
     run.decide_under(bundle).await;
+    inlets.stop_token().cancel();
+    inlets.join().await.unwrap();
 }
 
 async fn list(run: &Run, list: &str, entity: Entity, value: &str, change: ListChange) {
