@@ -67,6 +67,11 @@ storm kind *options:
     done
     cargo test {{ cargo_options }} --test "$binary" -- --exact "$test" --nocapture
 
+# Make a golden history that is missing, by its recipe: `just golden-history late`
+golden-history name:
+    UPDATE_HISTORIES={{ name }} \
+    cargo test {{ cargo_options }} --test rtdl -- --exact histories::a_missing_history_is_made_on_demand
+
 # The gate's protocol, every interleaving of a small world with so many faults: `just model 2`
 model faults="1":
     FRAUDPLAT_MODEL_FAULTS={{ faults }} \

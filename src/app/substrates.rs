@@ -77,7 +77,7 @@ async fn open_embedded(
     let (bus_dir, bus_options) = (data_dir.bus(), bus_options(profile, clock));
     let objects_dir = data_dir.objects().join(&profile.substrates.bucket);
     let opened = tokio::task::spawn_blocking(move || {
-        let bus = EmbeddedBus::open(&bus_dir, bus_options).context("opening the event log")?;
+        let bus = EmbeddedBus::open(&bus_dir, bus_options).map_err(of_log)?;
         let objects = LocalObjects::open(&objects_dir).context("opening the object store")?;
         anyhow::Ok((bus, objects))
     });
@@ -154,6 +154,13 @@ pub(crate) async fn provision(
         bucket,
         database,
     })
+}
+
+fn of_log(error: embedded::Error) -> anyhow::Error {
+    match &error {
+        embedded::Error::Altered { .. } => Refusal::new(Code::LogAltered, error.to_string()).into(),
+        _ => anyhow::Error::from(error).context("opening the event log"),
+    }
 }
 
 /// The migrations that the database lacks, in order; nothing is changed.

@@ -99,6 +99,7 @@ codes! {
     ScenarioInvalid = "SCENARIO_INVALID" => "Correct the scenario at the place named; docs/scenarios.md has every key.",
     Unbalanced = "UNBALANCED" => "The reconciliation names the checks that do not balance; each line says what is missing where.",
     ChainBroken = "CHAIN_BROKEN" => "The first altered record is named; compare it with its segment and anchor.",
+    LogAltered = "LOG_ALTERED" => "Stop the platform and put the named file back from a copy of the log; docs/operating.md says what else there is.",
     ObjectsDenied = "OBJECTS_DENIED" => "Give this process credentials that may read, write and list the bucket; the store's own words name what it refused.",
     BucketMissing = "BUCKET_MISSING" => "Make the bucket with fraudplat provision, or correct its name in the profile.",
     DatabaseNotDurable = "DATABASE_NOT_DURABLE" => "Switch the named setting on for the server, the database and the role, and start again.",

@@ -94,9 +94,56 @@ pub fn payload_hash(
 #[serde(deny_unknown_fields)]
 pub struct AdmittedEvent {
     pub payload_hash: Digest,
+    /// Of all that `payload_hash` leaves out: see [`AdmittedEvent::proof`]. Absent from what older releases wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope_hash: Option<Digest>,
     /// When the gate took it, by the gate's clock.
     pub admitted_at: Time,
     /// The batch that admitted it, unique per platform.
     pub batch_id: i64,
     pub envelope: Envelope,
+}
+
+impl AdmittedEvent {
+    /// What `envelope_hash` must be.
+    #[must_use]
+    pub fn proof(&self) -> Digest {
+        let envelope = &self.envelope;
+        let around = Around {
+            pins: &envelope.pins(),
+            event_id: &envelope.event_id,
+            producer: &envelope.producer,
+        };
+        envelope_hash(&self.payload_hash, &around, self.admitted_at, self.batch_id)
+    }
+}
+
+/// What of an envelope its `payload_hash` leaves out.
+pub struct Around<'a> {
+    pub pins: &'a Pins,
+    pub event_id: &'a EventId,
+    pub producer: &'a str,
+}
+
+/// Hash of (payload_hash, event_id, platform_run_id, scenario_run_id, manifest_fingerprint, tenant_id, producer,
+/// admitted_at, batch_id): with `payload_hash` in it, of every field of an [`AdmittedEvent`].
+#[must_use]
+pub fn envelope_hash(
+    payload_hash: &Digest,
+    around: &Around<'_>,
+    admitted_at: Time,
+    batch_id: i64,
+) -> Digest {
+    let pins = around.pins;
+    Tagged::new("envelope")
+        .display(payload_hash)
+        .text(around.event_id.as_str())
+        .display(pins.platform_run_id)
+        .display(pins.scenario_run_id)
+        .display(pins.manifest_fingerprint)
+        .opt_text(pins.tenant_id.as_ref().map(TenantId::as_str))
+        .text(around.producer)
+        .time(admitted_at)
+        .int(batch_id)
+        .digest()
 }

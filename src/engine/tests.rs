@@ -16,6 +16,7 @@ pub(in crate::engine) fn event(id: &str, ts: &str, amount_minor: i64) -> EventRe
     let world = ManifestFingerprint::of_live(None, "shop");
     let admitted = AdmittedEvent {
         payload_hash: Digest::of_bytes(id.as_bytes()),
+        envelope_hash: None,
         admitted_at: Time::from_micros(0),
         batch_id: 1,
         envelope: Envelope {

@@ -56,6 +56,7 @@ impl Error {
                 Code::EvidenceMissing
             }
             Error::Log(error) => error.code(),
+            Error::Bus(bus::Error::Altered { .. }) => Code::LogAltered,
             Error::Db(_) | Error::Bus(_) | Error::Objects(_) => Code::SubstrateUnavailable,
             Error::ArtifactConflict { .. } => Code::Internal,
         }

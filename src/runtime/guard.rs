@@ -27,7 +27,7 @@ pub struct Refused {
     pub event: Option<Box<AdmittedEvent>>,
 }
 
-/// Checks envelope, class and hash of one record.
+/// Checks envelope, class and hashes of one record.
 ///
 /// # Errors
 /// [`Refused`], to be quarantined: a consumer never drops silently (L3).
@@ -57,23 +57,25 @@ pub fn guard(shard: &ShardRef, record: &BusRecord) -> Result<Guarded, Box<Refuse
         }
         Err(cause) => return refused(Code::ClassUnknown, cause.to_string(), Some(Box::new(event))),
     };
-    match event.envelope.payload_hash() {
-        Ok(hash) if hash == event.payload_hash => Ok(Guarded {
-            origin_offset,
-            class,
-            event,
-        }),
-        Ok(hash) => {
-            let detail = format!(
-                "the payload hashes to {hash}, the record says {}",
-                event.payload_hash
-            );
-            refused(Code::PayloadHashMismatch, detail, Some(Box::new(event)))
+    let unlike = match event.envelope.payload_hash() {
+        Ok(hash) if hash != event.payload_hash => Some(("payload", hash, event.payload_hash)),
+        // The releases before it wrote none.
+        Ok(_) => event
+            .envelope_hash
+            .map(|said| ("envelope", event.proof(), said))
+            .filter(|(_, hash, said)| hash != said),
+        Err(cause) => {
+            let detail = cause.to_string();
+            return refused(Code::NumberNotInteger, detail, Some(Box::new(event)));
         }
-        Err(cause) => refused(
-            Code::NumberNotInteger,
-            cause.to_string(),
-            Some(Box::new(event)),
-        ),
+    };
+    if let Some((what, hash, said)) = unlike {
+        let detail = format!("the {what} hashes to {hash}, the record says {said}");
+        return refused(Code::PayloadHashMismatch, detail, Some(Box::new(event)));
     }
+    Ok(Guarded {
+        origin_offset,
+        class,
+        event,
+    })
 }

@@ -59,6 +59,9 @@ def parts(i, *names):
 # Section of identities.json: prefix of the id, and its preimage from the inputs.
 IDENTITIES = {
     "payload_hash": ("", lambda i: tagged("payload", i["event_class"], i["schema_version"], micros(i["ts_utc"]), i["payload"])),
+    "envelope_hash": ("", lambda i: tagged(
+        "envelope", i["payload_hash"], i["event_id"], i["platform_run_id"], i["scenario_run_id"],
+        i["manifest_fingerprint"], i["tenant_id"], i["producer"], micros(i["admitted_at"]), i["batch_id"])),
     "manifest_fingerprint": ("", world),
     "manifest_fingerprint_live": ("", lambda i: tagged("manifest", "live", i["tenant_id"], i["name"])),
     "scenario_run_id": ("sr_", lambda i: tagged("scenario_run", i["manifest_fingerprint"], i["scenario"])),

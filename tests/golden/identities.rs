@@ -7,7 +7,7 @@ use std::process::Command;
 
 use fraudplat::contracts::bundle::Bundle;
 use fraudplat::contracts::decision::{ChainLink, record_hash};
-use fraudplat::contracts::envelope::payload_hash;
+use fraudplat::contracts::envelope::{Around, envelope_hash, payload_hash};
 use fraudplat::contracts::label_assertion::LabelAssertion;
 use fraudplat::domain::canonical::Canon;
 use fraudplat::domain::digest::Digest;
@@ -16,7 +16,7 @@ use fraudplat::domain::ids::{
     FlowId, LabelAssertionId, ListEntryId, ManifestFingerprint, PlatformRunId, ScenarioRunId,
     ShadowScoreId, TenantId,
 };
-use fraudplat::domain::keys::{CaseSubject, EventKey, FlowKey, JoinFrameKey, LabelSubject};
+use fraudplat::domain::keys::{CaseSubject, EventKey, FlowKey, JoinFrameKey, LabelSubject, Pins};
 use fraudplat::domain::time::Time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -164,6 +164,7 @@ fn case_or_record(section: &str, vector: &Vector) -> String {
             let hash = payload_hash(&class, version, vector.get("ts_utc"), &payload);
             hash.unwrap().to_string()
         }
+        "envelope_hash" => around(vector),
         "case_id" => CaseId::of(&vector.input::<CaseSubject>()).to_string(),
         "case_trigger_id" => {
             let (case, trigger) = (vector.get("case_id"), vector.get("trigger_type"));
@@ -229,6 +230,22 @@ fn world(vector: &Vector) -> ManifestFingerprint {
         &files,
         &vector.text("selection"),
     )
+}
+
+fn around(vector: &Vector) -> String {
+    let pins = Pins {
+        platform_run_id: vector.get("platform_run_id"),
+        scenario_run_id: vector.get("scenario_run_id"),
+        manifest_fingerprint: vector.get("manifest_fingerprint"),
+        tenant_id: vector.get("tenant_id"),
+    };
+    let around = Around {
+        pins: &pins,
+        event_id: &vector.get("event_id"),
+        producer: &vector.text("producer"),
+    };
+    let (hash, admitted_at) = (vector.get("payload_hash"), vector.get("admitted_at"));
+    envelope_hash(&hash, &around, admitted_at, vector.get("batch_id")).to_string()
 }
 
 fn event_key(vector: &Vector) -> EventKey {

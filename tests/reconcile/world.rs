@@ -121,6 +121,7 @@ pub(crate) fn event(
     };
     AdmittedEvent {
         payload_hash: envelope.payload_hash().unwrap(),
+        envelope_hash: None,
         admitted_at: "2025-06-01T12:00:00Z".parse().unwrap(),
         batch_id,
         envelope,

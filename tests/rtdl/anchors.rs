@@ -36,13 +36,20 @@ async fn rewrite(run: &Run, seq: i64) {
             true => approved(&stored),
             false => stored.body.clone(),
         };
+        let read: DecisionBody = canonical::from_bytes("body", &body).unwrap();
         let body_hash = record_hash(&body);
         link = link.next(&body_hash, &stored.evidence_hash);
         let client = run.unguarded().await;
-        let sql = "UPDATE dla.decision SET body = $3, body_hash = $4, link = $5
+        let sql = "UPDATE dla.decision SET body = $3, body_hash = $4, link = $5, outcome = $6
                    WHERE platform_run_id = $1 AND seq = $2";
-        let values: [&(dyn fraudplat::substrate::db::ToSql + Sync); 5] =
-            [&run.id(), &stored.seq, &body, &body_hash, &link.link];
+        let values: [&(dyn fraudplat::substrate::db::ToSql + Sync); 6] = [
+            &run.id(),
+            &stored.seq,
+            &body,
+            &body_hash,
+            &link.link,
+            &read.outcome.as_str(),
+        ];
         assert_eq!(client.execute(sql, &values).await.unwrap(), 1);
     }
 }
@@ -57,6 +64,49 @@ fn approved(stored: &StoredDecision) -> Vec<u8> {
         ..body
     };
     canonical::to_bytes(&body).unwrap()
+}
+
+/// No hash covers what stands beside a record; the record says it too.
+#[tokio::test]
+async fn an_altered_column_is_named_with_its_record() {
+    let mut run = Run::open().await;
+    run.pay(30).await;
+    run.decide(FEATURES).await;
+    assert_eq!(verify(&run).await.unwrap().broken, None);
+    let owner = run.unguarded().await;
+    let columns = [
+        ("event_id", "event_id || 'x'"),
+        ("ts_utc", "ts_utc + interval '1 microsecond'"),
+        ("outcome", "'DECLINE'"),
+        ("degraded", "NOT degraded"),
+        ("decided_at", "decided_at - interval '1 second'"),
+        // One of a rule that did not fire, none of its rules, and none at all.
+        ("keys", "array_prepend(-9223372036854775808, keys) || keys"),
+        ("keys", "'{}'"),
+        ("keys", "NULL"),
+    ];
+    for (column, other) in columns {
+        // Record 20 is one that a rule fired on.
+        let sql = format!("UPDATE dla.decision SET {column} = {other} WHERE seq = 20");
+        let kept = "CREATE TEMP TABLE kept AS SELECT * FROM dla.decision WHERE seq = 20";
+        owner.batch_execute(kept).await.unwrap();
+        assert_eq!(owner.execute(&sql, &[]).await.unwrap(), 1);
+        let report = verify(&run).await.unwrap();
+        let broken = report
+            .broken
+            .unwrap_or_else(|| panic!("{column} = {other}"));
+        assert_eq!(
+            (broken.seq, broken.not_before, report.verified),
+            (20, 20, 19)
+        );
+        assert!(broken.why.contains(column), "{column}: {}", broken.why);
+        let back = format!(
+            "UPDATE dla.decision SET {column} = kept.{column} FROM kept WHERE decision.seq = 20;
+             DROP TABLE kept"
+        );
+        owner.batch_execute(&back).await.unwrap();
+        assert_eq!(verify(&run).await.unwrap().broken, None);
+    }
 }
 
 #[tokio::test]

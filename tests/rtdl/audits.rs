@@ -3,8 +3,8 @@
 
 use fraudplat::contracts::decision::RuleResult;
 use fraudplat::domain::vocabulary::{EventClass, Outcome};
-use fraudplat::engine::CompiledBundle;
 use fraudplat::engine::bundle::FileNames;
+use fraudplat::engine::{CompiledBundle, ENGINE_REV};
 use fraudplat::rtdl::audit::{self, RuleMoved};
 use fraudplat::runtime::decisions::StoredDecision;
 use fraudplat::runtime::ground::Ground;
@@ -86,6 +86,7 @@ async fn another_bundle_is_tried_and_nothing_is_logged() {
         .await
         .unwrap();
     assert_eq!((report.compared, report.changed), (40, 0));
+    assert_eq!((report.engine_rev, report.other_engine), (ENGINE_REV, 0));
 
     let mut other = bundle(FEATURES);
     other.policy = other

@@ -12,6 +12,7 @@ mod decider;
 mod fabric;
 mod flips;
 mod graph;
+mod histories;
 mod inlet;
 mod inlet_faults;
 #[path = "../support/kinesis_server.rs"]

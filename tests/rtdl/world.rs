@@ -109,6 +109,7 @@ pub(crate) fn admitted(run: &Pins, class: EventClass, id: &str, payload: Value) 
     };
     AdmittedEvent {
         payload_hash: envelope.payload_hash().unwrap(),
+        envelope_hash: None,
         admitted_at: "2025-01-01T00:00:01Z".parse().unwrap(),
         batch_id: 1,
         envelope,
@@ -140,8 +141,11 @@ pub(crate) fn anchor(run: &Pins, id: &str, flow: &str, seq: i64) -> AdmittedEven
     admitted(run, EventClass::FlowAnchor, id, payload)
 }
 
+/// As the gate writes it.
 pub(crate) fn bytes(event: &AdmittedEvent) -> Bytes {
-    Bytes::from(serde_json::to_vec(event).unwrap())
+    let mut event = event.clone();
+    event.envelope_hash = Some(event.proof());
+    Bytes::from(serde_json::to_vec(&event).unwrap())
 }
 
 impl World {

@@ -5,6 +5,7 @@
 #[path = "../support/aws_proxy.rs"]
 mod aws_proxy;
 mod bus;
+mod bus_altered;
 mod bus_crash;
 mod bus_embedded;
 mod bus_suite;

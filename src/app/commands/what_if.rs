@@ -49,8 +49,16 @@ fn shown(report: &WhatIfReport) -> String {
         .iter()
         .map(|it| vec![it.rule_id.clone(), count(it.fired), count(it.would_fire)]);
     let rules = table(&["RULE", "FIRED", "WOULD FIRE"], rules, &[1, 2]);
+    let engine = match report.other_engine {
+        0 => String::new(),
+        n => format!(
+            "\n{} were made by another revision of the engine than this one's {}: of these a change may be the code's",
+            count(n),
+            report.engine_rev
+        ),
+    };
     format!(
-        "{} of {} decisions would have another outcome by bundle {}\n\n{outcomes}\n\n{rules}",
+        "{} of {} decisions would have another outcome by bundle {}{engine}\n\n{outcomes}\n\n{rules}",
         count(report.changed),
         count(report.compared),
         report.bundle,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::contracts::code::Code;
+use crate::contracts::envelope::{Around, envelope_hash};
 use crate::domain::canonical::Canon;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{EventId, PlatformRunId};
@@ -29,6 +30,7 @@ pub(super) struct Received {
     pub(super) key: Digest,
     pub(super) payload_hash: Digest,
     pub(super) ts_utc: Time,
+    pub(super) producer: String,
     /// The envelope in JSON, without card numbers and without a pii map.
     pub(super) envelope: Bytes,
     pub(super) fitness: Fitness,
@@ -233,9 +235,16 @@ impl Batch {
     fn write_record(&self, record: &mut Vec<u8>, event: &Received, admitted_at: &str) {
         use std::io::Write as _;
         let (hash, batch_id) = (event.payload_hash, self.batch_id);
+        let around = Around {
+            // A fit event has the pins of its run.
+            pins: event.run.pins(),
+            event_id: &event.event_id,
+            producer: &event.producer,
+        };
+        let around = envelope_hash(&hash, &around, self.admitted_at, batch_id);
         write!(
             record,
-            r#"{{"payload_hash":"{hash}","admitted_at":"{admitted_at}","batch_id":{batch_id},"envelope":"#
+            r#"{{"payload_hash":"{hash}","envelope_hash":"{around}","admitted_at":"{admitted_at}","batch_id":{batch_id},"envelope":"#
         )
         .expect("a Vec takes every write");
         record.extend_from_slice(&event.envelope);
@@ -375,6 +384,7 @@ mod tests {
             key: Digest::of_bytes(id.as_bytes()),
             payload_hash: Digest::of_bytes(payload.as_bytes()),
             ts_utc: Time::default(),
+            producer: "p".to_owned(),
             envelope: envelope.to_string().into(),
             fitness: fault.map_or(fit, |code| Fitness::Unfit(Fault::new(code, ""))),
         }
@@ -463,5 +473,6 @@ mod tests {
             (record.batch_id, record.envelope.event_id.as_str()),
             (9, "b")
         );
+        assert_eq!(record.envelope_hash, Some(record.proof()));
     }
 }

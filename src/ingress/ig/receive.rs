@@ -223,6 +223,7 @@ impl Ig {
             key,
             payload_hash,
             ts_utc: envelope.ts_utc,
+            producer: envelope.producer,
             envelope: body,
             fitness,
         })

@@ -1,4 +1,4 @@
-//! Verifies the hash chain of a run: every record hashes to what stands beside it, every link
+//! Verifies the hash chain of a run: every record hashes to what stands beside it and says what its columns say, every link
 //! follows from the one before, no seq is missing; its segments hold the same chain, and its anchors its links.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
 use crate::rtdl::audit::Error;
 use crate::rtdl::audit::anchors::Anchors;
-use crate::runtime::decisions::{self, Segment, StoredDecision};
+use crate::runtime::decisions::{self, Columns, Segment, StoredDecision};
 use crate::runtime::ground::Ground;
 
 const PAGE: i64 = 2_000;
@@ -59,6 +59,7 @@ pub async fn verify(
         segments: Segments::of(run),
         anchors: Anchors::list(ground, run).await?,
     };
+    let mut is_keyed = false;
     loop {
         let page = decisions::after(ground, run, chain.seq, PAGE).await?;
         if page.is_empty() {
@@ -80,12 +81,13 @@ pub async fn verify(
             }
             return Ok(report(run, chain, &beside, None));
         }
+        let columns = decisions::columns(ground, run, &page).await?;
         for record in &page {
             let next = match chain.check(&record.chain_record()) {
-                Ok(_) if record.open().is_err() => {
-                    Err((record.seq, "its columns are not those of its body"))
-                }
-                Ok(next) => beside.meet(ground, &next).await?.map(|()| next),
+                Ok(next) => match said_beside(record, columns.get(&record.seq), &mut is_keyed) {
+                    Ok(()) => beside.meet(ground, &next).await?.map(|()| next),
+                    Err(why) => Err((record.seq, why)),
+                },
                 Err(why) => Err((record.seq, why)),
             };
             match next {
@@ -98,6 +100,24 @@ pub async fn verify(
         }
         progress(chain.seq);
     }
+}
+
+/// What stands beside a record, against the record. Once one of a run has keys, all that follow have.
+fn said_beside(
+    record: &StoredDecision,
+    columns: Option<&Columns>,
+    is_keyed: &mut bool,
+) -> Result<(), &'static str> {
+    let opened = record.open();
+    let (body, evidence) = opened.map_err(|_| "its columns are not those of its body")?;
+    let Some(columns) = columns else {
+        return Ok(());
+    };
+    if *is_keyed && !columns.has_keys() {
+        return Err("its column keys is empty, and those of the records before it are not");
+    }
+    *is_keyed |= columns.has_keys();
+    columns.unlike(&body, &evidence).map_or(Ok(()), Err)
 }
 
 /// From which record on it may be wrong, and why.

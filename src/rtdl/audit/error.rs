@@ -50,6 +50,7 @@ impl Error {
             Error::Anchor { .. } => Code::ChainBroken,
             Error::Evidence { .. } | Error::Form(_) => Code::EvidenceMissing,
             Error::Basis { .. } => Code::ReplayBasisMismatch,
+            Error::Bus(bus::Error::Altered { .. }) => Code::LogAltered,
             Error::Db(_) | Error::Objects(_) | Error::Bus(_) => Code::SubstrateUnavailable,
         }
     }

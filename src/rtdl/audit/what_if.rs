@@ -11,7 +11,7 @@ use crate::contracts::decision::{DecisionBody, RuleResult};
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::vocabulary::Outcome;
-use crate::engine::CompiledBundle;
+use crate::engine::{CompiledBundle, ENGINE_REV};
 use crate::rtdl::audit::Error;
 use crate::rtdl::audit::replay::{Past, fetch_context};
 use crate::runtime::archive::ArchiveReader;
@@ -29,6 +29,10 @@ pub struct WhatIfReport {
     pub changed: u64,
     pub bundle: String,
     pub bundle_digest: Option<Digest>,
+    /// The code that decided again.
+    pub engine_rev: i64,
+    /// Decisions that another revision of the engine made: of these a change may be the code's, not the bundle's.
+    pub other_engine: u64,
     /// From every outcome to every other, the unchanged too; those that occur.
     pub outcomes: Vec<Moved>,
     /// Every rule of either bundle that fired at all.
@@ -77,6 +81,7 @@ pub async fn what_if(
             let (event, decided) = past.decide(bundle, (body, evidence), &context).await?;
             let amount = (event.currency.as_str(), event.amount_minor);
             tally.add(body, &decided, amount);
+            tally.other_engine += u64::from(evidence.engine_rev != ENGINE_REV);
             progress(tally.compared, decisions.len() as u64);
         }
     }
@@ -87,6 +92,7 @@ pub async fn what_if(
 #[derive(Default)]
 struct Tally {
     compared: u64,
+    other_engine: u64,
     outcomes: BTreeMap<(Outcome, Outcome), Moved>,
     rules: BTreeMap<String, (u64, u64)>,
 }
@@ -124,6 +130,8 @@ impl Tally {
             changed: moved.map(|it| it.decisions).sum(),
             bundle: bundle.name.clone(),
             bundle_digest: Some(bundle.bundle_digest),
+            engine_rev: ENGINE_REV,
+            other_engine: self.other_engine,
             rules: rules
                 .map(|(rule_id, (fired, would_fire))| RuleMoved {
                     rule_id,

@@ -59,11 +59,15 @@ pub fn keys_of<'e>(entity_of: impl Fn(Entity) -> Option<&'e str>, body: &Decisio
         let value = entity_of(*entity)?;
         Some(entity_key(name, value))
     });
+    let keys: BTreeSet<i64> = entities.chain(rule_keys(body)).collect();
+    keys.into_iter().collect()
+}
+
+/// Those of the rules that fired.
+pub(super) fn rule_keys(body: &DecisionBody) -> BTreeSet<i64> {
     let fired = body.trace.iter();
     let fired = fired.filter(|it| it.result == RuleResult::Fired);
-    let rules = fired.map(|it| rule_key(&it.rule_id));
-    let keys: BTreeSet<i64> = entities.chain(rules).collect();
-    keys.into_iter().collect()
+    fired.map(|it| rule_key(&it.rule_id)).collect()
 }
 
 /// A filter of keys. Bit `n` is bit `n % 8`, from the lowest, of byte `n / 8`, as `get_bit` of the database counts.

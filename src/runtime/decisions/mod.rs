@@ -5,6 +5,7 @@
 //! read; a row without its object is an error, never an empty answer (L8).
 //! **Invariant:** segments are read only for days that have left: a row that stands is the log.
 
+mod columns;
 mod error;
 mod filter;
 mod keys;
@@ -13,6 +14,7 @@ mod search;
 mod segment;
 mod stored;
 
+pub use columns::{Columns, columns};
 pub use error::Error;
 pub use filter::id_filter;
 pub use keys::{ENTITIES, degraded_key, entity_key, key_filter, keys_of, outcome_key, rule_key};

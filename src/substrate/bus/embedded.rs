@@ -2,11 +2,13 @@
 //! said after the fsync, and readers see nothing that is not durable.
 
 mod frame;
+mod inspect;
 mod log;
 mod writer;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,7 +21,8 @@ use tokio::time::Instant;
 use crate::domain::offset::{OriginOffset, Position, SequenceNumber, ShardId};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
-use crate::substrate::bus::embedded::log::{Log, ShardLog};
+use crate::substrate::bus::embedded::inspect::Newest;
+use crate::substrate::bus::embedded::log::{Log, Refused, ShardLog};
 use crate::substrate::bus::embedded::writer::{Failure, Queued, QueuedPut};
 use crate::substrate::bus::{
     self, Bus, PutCounts, PutOutcome, PutRecord, Puts, ReadBatch, ReadFrom, ReadLimit, RefusalCode,
@@ -35,6 +38,9 @@ const QUEUE_BYTES_MAX: u32 = 64 << 20;
 const HOT_RECORDS_MAX: u64 = 4_096;
 /// The longest that a read waits at the tip, whatever it asks.
 const READ_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often and after what pause a directory is asked for that another bus still has.
+const LOCK_TRIES_MAX: u32 = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Shard ids have six digits, but each shard costs a memtable and file handles.
 const SHARDS_MAX: u32 = 1_024;
 
@@ -53,6 +59,8 @@ pub enum Error {
     Options { stream: Stream, asked: u32 },
     #[error("another process has the log in {dir} open")]
     Locked { dir: String },
+    #[error("the log in {dir} was altered: {what}")]
+    Altered { dir: String, what: String },
     #[error("{action} of the log in {dir} failed")]
     Io {
         action: &'static str,
@@ -349,24 +357,12 @@ fn layout(options: &Options) -> Result<Vec<(Stream, u32)>, Error> {
 fn open_log(path: &Path, dir: &str, streams: &[(Stream, u32)]) -> Result<Arc<Log>, Error> {
     let (place, nursery) = (path.join("log"), path.join("log.new"));
     let failed = |source: io::Error| io_error("open", dir, source);
-    let open = |at: &Path| match Log::open(at, streams) {
-        Ok(Ok(log)) => Ok(Arc::new(log)),
-        Ok(Err(count)) => Err(Error::ShardCount {
-            stream: count.stream,
-            recorded: count.recorded,
-            asked: count.asked,
-        }),
-        Err(fjall::Error::Locked) => Err(Error::Locked {
-            dir: dir.to_owned(),
-        }),
-        Err(source) => Err(failed(io::Error::other(source))),
-    };
     if !place.try_exists().map_err(failed)? {
         if nursery.try_exists().map_err(failed)? {
             fs::remove_dir_all(&nursery).map_err(failed)?;
         }
         fs::create_dir_all(path).map_err(failed)?;
-        drop(open(&nursery)?);
+        drop(Log::open(&nursery, &Newest::new(), streams).map_err(|it| refused(it, dir))?);
         fs::rename(&nursery, &place).map_err(failed)?;
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
         for made in [Some(path), parent].into_iter().flatten() {
@@ -375,7 +371,52 @@ fn open_log(path: &Path, dir: &str, streams: &[(Stream, u32)]) -> Result<Arc<Log
                 .map_err(failed)?;
         }
     }
-    open(&place)
+    let opened = inspect_alone(&place).and_then(|newest| {
+        // What is left for the library to give up on lies behind its own checksums, and in a tree that no lock covers.
+        let open = AssertUnwindSafe(|| Log::open(&place, &newest, streams));
+        catch_unwind(open).unwrap_or_else(|_| {
+            let what = "the store's library gave up on it".to_owned();
+            Err(Refused::Altered(what))
+        })
+    });
+    Ok(Arc::new(opened.map_err(|it| refused(it, dir))?))
+}
+
+/// Inspects the store while nobody else has it: files that are written to are not as they should be.
+fn inspect_alone(place: &Path) -> Result<Newest, Refused> {
+    let lock = place.join("lock");
+    let file = File::open(&lock).map_err(|it| Refused::Io(Box::new(it)))?;
+    // A bus that was dropped gives its directory free some time later.
+    for _ in 0..LOCK_TRIES_MAX {
+        match file.try_lock() {
+            Ok(()) => return Ok(inspect::inspect(place)?),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(Refused::Io(Box::new(error))),
+        }
+    }
+    Err(Refused::Locked)
+}
+
+fn refused(refused: Refused, dir: &str) -> Error {
+    let dir = dir.to_owned();
+    match refused {
+        Refused::ShardCount {
+            stream,
+            recorded,
+            asked,
+        } => Error::ShardCount {
+            stream,
+            recorded,
+            asked,
+        },
+        Refused::Altered(what) => Error::Altered { dir, what },
+        Refused::Locked => Error::Locked { dir },
+        Refused::Io(source) => Error::Io {
+            action: "open",
+            dir,
+            source,
+        },
+    }
 }
 
 fn io_error(action: &'static str, dir: &str, source: io::Error) -> Error {

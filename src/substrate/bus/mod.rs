@@ -146,6 +146,9 @@ pub enum Error {
         asked: SequenceNumber,
         tip: Position,
     },
+    /// What is stored is not what was written.
+    #[error("the log was altered: {what}")]
+    Altered { what: String },
     #[error("{action} on the bus failed")]
     Io {
         action: &'static str,

@@ -2,6 +2,7 @@
 //! keyspace of facts about the log itself. Blocking; knows nothing of waiting callers.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,6 +17,7 @@ use crate::domain::offset::{SequenceNumber, ShardId, ShardRef};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::Stream;
 use crate::substrate::bus::embedded::frame::{self, Frame};
+use crate::substrate::bus::embedded::inspect::{self, Newest};
 use crate::substrate::bus::embedded::writer::{Commit, Failure, Queued};
 use crate::substrate::bus::place::{self, Extent};
 use crate::substrate::bus::{BusRecord, Error, ReadBatch, ReadFrom, ReadLimit, route};
@@ -63,27 +65,54 @@ pub(super) struct Log {
     streams: BTreeMap<Stream, (usize, u32)>,
 }
 
-/// What a stream was created with, against what it is asked to have.
+/// Why the store in a directory is not opened.
 #[derive(Debug)]
-pub(super) struct ShardCount {
-    pub(super) stream: Stream,
-    pub(super) recorded: u32,
-    pub(super) asked: u32,
+pub(super) enum Refused {
+    /// What a stream was created with, against what it is asked to have.
+    ShardCount {
+        stream: Stream,
+        recorded: u32,
+        asked: u32,
+    },
+    Altered(String),
+    Locked,
+    Io(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<inspect::Error> for Refused {
+    fn from(error: inspect::Error) -> Refused {
+        match error {
+            inspect::Error::Altered { .. } => Refused::Altered(error.to_string()),
+            inspect::Error::Io { .. } => Refused::Io(Box::new(error)),
+        }
+    }
+}
+
+impl From<fjall::Error> for Refused {
+    fn from(error: fjall::Error) -> Refused {
+        match error {
+            fjall::Error::Locked => Refused::Locked,
+            error if is_of_the_disk(&error) => Refused::Io(Box::new(error)),
+            error => Refused::Altered(format!("the store refuses it: {error}")),
+        }
+    }
 }
 
 impl Log {
-    /// Opens the store in `dir`, creates the streams that it lacks, and makes what a crash left in
-    /// the page cache durable before anyone may read it.
+    /// Opens the store in `dir`, which holds what `newest` says at least, creates the streams that it lacks, and makes
+    /// what a crash left in the page cache durable before anyone may read it.
     pub(super) fn open(
         dir: &Path,
+        newest: &Newest,
         streams: &[(Stream, u32)],
-    ) -> Result<Result<Log, ShardCount>, fjall::Error> {
+    ) -> Result<Log, Refused> {
         let db = Database::builder(dir)
             .worker_threads(WORKERS)
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .open()?;
         db.persist(PersistMode::SyncAll)?;
         let facts = db.keyspace(FACTS, KeyspaceCreateOptions::default)?;
+        holds(&facts, newest)?;
         let mut log = Log {
             db,
             facts,
@@ -91,46 +120,38 @@ impl Log {
             streams: BTreeMap::new(),
         };
         for &(stream, n_shards) in streams {
-            if let Err(other) = log.open_stream(stream, n_shards)? {
-                return Ok(Err(other));
-            }
+            log.open_stream(newest, stream, n_shards)?;
         }
-        Ok(Ok(log))
+        Ok(log)
     }
 
-    fn open_stream(
-        &mut self,
-        stream: Stream,
-        asked: u32,
-    ) -> Result<Result<(), ShardCount>, fjall::Error> {
+    fn open_stream(&mut self, newest: &Newest, stream: Stream, asked: u32) -> Result<(), Refused> {
         let fact = format!("shards/{stream}");
         let recorded = match self.facts.get(&fact)? {
             Some(bytes) => Some(u32::from_be_bytes(fixed(&bytes)?)),
             None => None,
         };
         if let Some(recorded) = recorded.filter(|recorded| *recorded != asked) {
-            return Ok(Err(ShardCount {
+            return Err(Refused::ShardCount {
                 stream,
                 recorded,
                 asked,
-            }));
+            });
         }
         self.streams.insert(stream, (self.shards.len(), asked));
         for at in 0..asked {
-            let shard = self.open_shard(ShardRef {
-                stream,
-                shard_id: route::shard_id(at),
-            })?;
+            let shard_id = route::shard_id(at);
+            let shard = self.open_shard(newest, ShardRef { stream, shard_id })?;
             self.shards.push(Arc::new(shard));
         }
         if recorded.is_none() {
             // After its keyspaces, so that a crash in between leaves only empty ones.
             self.record(&fact, &asked.to_be_bytes())?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    fn open_shard(&self, at: ShardRef) -> Result<ShardLog, fjall::Error> {
+    fn open_shard(&self, newest: &Newest, at: ShardRef) -> Result<ShardLog, Refused> {
         let options = || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size(MEMTABLE_BYTES_MAX)
@@ -140,6 +161,7 @@ impl Log {
                 .filter_policy(FilterPolicy::all(FilterPolicyEntry::None))
         };
         let keyspace = self.db.keyspace(&at.to_string(), options)?;
+        holds(&keyspace, newest)?;
         let tip = match keyspace.last_key_value() {
             None => Tip {
                 number: 0,
@@ -147,7 +169,7 @@ impl Log {
             },
             Some(last) => {
                 let (key, value) = last.into_inner()?;
-                let frame = frame::decode(&value).map_err(corrupt)?;
+                let frame = frame::decode(&value).map_err(|it| Refused::Altered(it.to_string()))?;
                 Tip {
                     number: u64::from_be_bytes(fixed(&key)?),
                     arrived_at: frame.arrived_at,
@@ -295,7 +317,7 @@ impl ShardLog {
             .get(number.to_be_bytes())
             .map_err(io("read"))?;
         let value = value.ok_or_else(|| self.hole(number))?;
-        let frame = frame::decode(&value).map_err(|it| io("read")(corrupt(it)))?;
+        let frame = frame::decode(&value).map_err(|it| self.altered(number, &it))?;
         Ok(frame.arrived_at)
     }
 
@@ -322,7 +344,7 @@ impl ShardLog {
                 if key[..] != number.to_be_bytes() {
                     return Err(self.hole(number));
                 }
-                let frame = frame::decode(&value).map_err(|it| io("read")(corrupt(it)))?;
+                let frame = frame::decode(&value).map_err(|it| self.altered(number, &it))?;
                 Ok(BusRecord {
                     sequence_number: SequenceNumber::from_u64(number),
                     partition_key: frame.partition_key.to_owned(),
@@ -332,17 +354,58 @@ impl ShardLog {
             })
         };
         let oldest = self.extent().oldest;
-        let answer = read();
+        let answer = told(read);
         if answer.is_err() && oldest != self.extent().oldest {
             // Retention ran through under this read; the second answer says so.
-            return read();
+            return told(read);
         }
         answer
     }
 
     fn hole(&self, number: u64) -> Error {
-        let what = format!("record {number} of {} is missing in the log", self.at);
-        io("read")(fjall::Error::Io(std::io::Error::other(what)))
+        let what = format!("record {number} of {} is missing", self.at);
+        Error::Altered { what }
+    }
+
+    fn altered(&self, number: u64, cause: &frame::Error) -> Error {
+        let what = format!("record {number} of {}: {cause}", self.at);
+        Error::Altered { what }
+    }
+}
+
+/// Where the store's library gives up instead of answering, this answers. A read holds none of its locks for writing,
+/// so nothing is left behind that a later call would stumble over.
+fn told<T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let what = "the store's library gave up on a block".to_owned();
+        Err(Error::Altered { what })
+    })
+}
+
+/// The store skips what it takes for stored already, by a number that nothing covers.
+fn holds(keyspace: &Keyspace, newest: &Newest) -> Result<(), Refused> {
+    let dir = keyspace.path();
+    let id = dir.file_name().and_then(|it| it.to_str());
+    let Some(item) = id.and_then(|it| newest.get(&it.parse().ok()?)) else {
+        return Ok(());
+    };
+    match keyspace.get(&item.key)? {
+        Some(value) if item.is(&value) => Ok(()),
+        _ => {
+            let what = format!("{} lacks what a journal holds for it", dir.display());
+            Err(Refused::Altered(what))
+        }
+    }
+}
+
+/// Whether the disk failed, as against what it gave.
+fn is_of_the_disk(error: &fjall::Error) -> bool {
+    match error {
+        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => {
+            cause.kind() != std::io::ErrorKind::UnexpectedEof
+        }
+        fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted => true,
+        _ => false,
     }
 }
 
@@ -350,20 +413,21 @@ fn front_fact(at: &ShardRef) -> String {
     format!("front/{at}")
 }
 
-fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], fjall::Error> {
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Refused> {
     bytes.try_into().map_err(|_| {
         let what = format!("{} stored bytes where {N} belong", bytes.len());
-        fjall::Error::Io(std::io::Error::other(what))
+        Refused::Altered(what)
     })
 }
 
-fn corrupt(error: frame::Error) -> fjall::Error {
-    fjall::Error::Io(std::io::Error::other(error))
-}
-
 pub(super) fn io(action: &'static str) -> impl Fn(fjall::Error) -> Error {
-    move |source| Error::Io {
-        action,
-        source: Box::new(source),
+    move |source| match is_of_the_disk(&source) {
+        true => Error::Io {
+            action,
+            source: Box::new(source),
+        },
+        false => Error::Altered {
+            what: source.to_string(),
+        },
     }
 }
