@@ -39,6 +39,16 @@ vocabulary!(
     }
 );
 
+vocabulary!(
+    /// How a decision came to whoever waited for it: from a worker of this process, after a notice of the process
+    /// that decided it, or because somebody looked.
+    Way {
+        Memory = "memory",
+        Notice = "notice",
+        Look = "look",
+    }
+);
+
 /// Counts of one run.
 #[derive(Debug)]
 struct RunCounts {
@@ -58,6 +68,8 @@ struct Inner {
     lag: RwLock<BTreeMap<(String, ShardRef), u64>>,
     /// A place for each corridor; a denied caller may name no run.
     denied: Vec<AtomicU64>,
+    told: [AtomicU64; Way::ALL.len()],
+    notices: AtomicU64,
 }
 
 impl Counters {
@@ -69,6 +81,8 @@ impl Counters {
             runs,
             lag: RwLock::default(),
             denied: Corridor::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            told: Default::default(),
+            notices: AtomicU64::new(0),
         }))
     }
 
@@ -88,6 +102,28 @@ impl Counters {
     /// Counts a caller that was not let through.
     pub fn add_denied(&self, corridor: Corridor) {
         self.0.denied[corridor as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts decisions that came to whoever waited for them in this process.
+    pub fn add_told(&self, way: Way, n: u64) {
+        self.0.told[way as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Counts batches of decisions that other processes were told of.
+    pub fn add_notices(&self, n: u64) {
+        self.0.notices.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Decisions that came this way.
+    #[must_use]
+    pub fn told(&self, way: Way) -> u64 {
+        self.0.told[way as usize].load(Ordering::Relaxed)
+    }
+
+    /// Batches that other processes were told of.
+    #[must_use]
+    pub fn notices(&self) -> u64 {
+        self.0.notices.load(Ordering::Relaxed)
     }
 
     /// Records that `group` has yet to read in a shard.
@@ -170,6 +206,7 @@ impl Counters {
                 ),
             );
         }
+        self.render_told(&mut text);
         line(&mut text, format_args!("# TYPE topic_lag gauge"));
         let lag = self.0.lag.read().unwrap_or_else(PoisonError::into_inner);
         for ((group, shard), records) in lag.iter() {
@@ -182,6 +219,25 @@ impl Counters {
             );
         }
         text
+    }
+
+    fn render_told(&self, text: &mut String) {
+        let stamps = &self.0.stamps;
+        let labels = format!(
+            "environment=\"{}\",mode=\"{}\"",
+            stamps.environment, stamps.mode
+        );
+        line(text, format_args!("# TYPE decision_told counter"));
+        for way in Way::ALL {
+            let count = self.told(*way);
+            line(
+                text,
+                format_args!("decision_told{{{labels},way=\"{way}\"}} {count}"),
+            );
+        }
+        line(text, format_args!("# TYPE decision_notices counter"));
+        let count = self.notices();
+        line(text, format_args!("decision_notices{{{labels}}} {count}"));
     }
 }
 

@@ -277,6 +277,7 @@ pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision>
         join_wait_ms: 60_000,
         posture: decision::ladder::Thresholds::default(),
         snapshot_decisions,
+        look_ms: 2_000,
     };
     Decision::create(options, ground.clone(), bundle)
 }

@@ -20,6 +20,7 @@ use fraudplat::governance::counters::Counter;
 use fraudplat::rtdl::audit;
 use fraudplat::rtdl::decision::ladder::Thresholds;
 use fraudplat::rtdl::decision::{Decision, Options};
+use fraudplat::runtime::ground::Ground;
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::db::Client;
 use fraudplat::substrate::tasks::Tasks;
@@ -277,21 +278,15 @@ impl Run {
     }
 
     fn start_under(&self, bundle: &Bundle) -> Tasks {
-        let names = FileNames {
-            feature_set: "f",
-            policy: "p",
-        };
-        let compiled = CompiledBundle::compile(bundle, names).unwrap();
-        let options = Options {
-            batch_records_max: 40,
-            batch_bytes_max: 1 << 20,
-            join_wait_ms: 60_000,
-            posture: Thresholds::default(),
-            snapshot_decisions: 100,
-        };
         let mut tasks = Tasks::new(CancellationToken::new());
-        Decision::create(options, self.world.ground.clone(), Arc::new(compiled)).start(&mut tasks);
+        let role = role(bundle, &self.world.ground, 2_000);
+        role.start(&mut tasks);
         tasks
+    }
+
+    /// A role of another process, which looks as often for what nobody told of.
+    pub(crate) fn role(&self, features: &str, ground: &Ground, look_ms: u64) -> Arc<Decision> {
+        role(&bundle(features), ground, look_ms)
     }
 
     /// The file of an object.
@@ -317,6 +312,23 @@ impl Run {
         assert_eq!(report.compared, self.payments.unsigned_abs());
         assert_eq!(report.mismatched, 0, "{:?}", report.mismatches.first());
     }
+}
+
+fn role(bundle: &Bundle, ground: &Ground, look_ms: u64) -> Arc<Decision> {
+    let names = FileNames {
+        feature_set: "f",
+        policy: "p",
+    };
+    let compiled = CompiledBundle::compile(bundle, names).unwrap();
+    let options = Options {
+        batch_records_max: 40,
+        batch_bytes_max: 1 << 20,
+        join_wait_ms: 60_000,
+        posture: Thresholds::default(),
+        snapshot_decisions: 100,
+        look_ms,
+    };
+    Decision::create(options, ground.clone(), Arc::new(compiled))
 }
 
 /// The value of a field of the line that tells of a restored memory.

@@ -24,4 +24,5 @@ mod restore;
 mod search;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
+mod told;
 mod world;

@@ -39,6 +39,7 @@ impl Gate {
             join_wait_ms: profile.semantics.join_wait_ms,
             posture: profile.semantics.posture.unwrap_or_default(),
             snapshot_decisions: profile.decision.snapshot_decisions.get().into(),
+            look_ms: 2_000,
         };
         let bundle = bundles::compile(&bundle, &files, None)?;
         let decides = Decision::create(options, call.ground.clone(), bundle);

@@ -14,6 +14,7 @@ mod doc;
 mod error;
 pub mod force;
 mod frames;
+mod heard;
 pub mod http;
 mod join;
 pub mod ladder;

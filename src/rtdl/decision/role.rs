@@ -47,6 +47,8 @@ pub struct Options {
     pub posture: Thresholds,
     /// Of so many decisions the memory is written out at most once.
     pub snapshot_decisions: i64,
+    /// How often the log is looked at for decisions that somebody waits for and nobody told of.
+    pub look_ms: u64,
 }
 
 /// The role; one a process.
@@ -83,11 +85,11 @@ impl Decision {
     #[must_use]
     pub fn create(options: Options, ground: Ground, bundle: Arc<CompiledBundle>) -> Arc<Decision> {
         Arc::new(Decision {
+            told: Arc::new(Told::new(ground.counters.clone())),
             ground: ground.acting_as("svc:decision"),
             options,
             bundle,
             looked: Looked::new(),
-            told: Arc::default(),
         })
     }
 
@@ -105,12 +107,15 @@ impl Decision {
 
     pub fn start(self: &Arc<Self>, tasks: &mut Tasks) {
         let (role, stop) = (Arc::clone(self), tasks.stop_token());
-        tasks.spawn("decision", async move {
-            role.tend(stop).await;
-            role.told.close();
-        });
+        tasks.spawn("decision", async move { role.tend(stop).await });
+    }
+
+    /// Tells those that wait in this process, whoever decides.
+    pub fn start_telling(&self, tasks: &mut Tasks) {
         let (told, stop) = (Arc::clone(&self.told), tasks.stop_token());
-        tasks.spawn("decision told", told.look(self.ground.db.clone(), stop));
+        let look_every = Duration::from_millis(self.options.look_ms);
+        let serve = told.serve(self.ground.clone(), look_every, stop);
+        tasks.spawn("decision told", serve);
     }
 
     /// Keeps a worker on every run that it can lease, until stopped.

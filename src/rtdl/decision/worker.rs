@@ -347,10 +347,14 @@ impl Worker {
             facts: facts.into_iter().collect(),
             now,
             ground: self.ground.clone(),
+            is_told: AtomicBool::new(false),
         };
         self.commit(position, &batch).await?;
         self.anchors.note(&batch.decided);
         self.told.tell(&batch.decided);
+        self.ground
+            .counters
+            .add_notices(u64::from(batch.is_told.into_inner()));
         self.count(&batch.decided, judged.as_ref(), counts);
         Ok(())
     }
