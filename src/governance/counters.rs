@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::contracts::permission::Corridor;
 use crate::contracts::stamps::Stamps;
 use crate::domain::keys::Pins;
 use crate::domain::offset::ShardRef;
 use crate::domain::vocabulary::vocabulary;
+use crate::governance::latencies::{Latencies, Latency};
 
 vocabulary!(
     /// Exactly the names of the contract.
@@ -70,6 +72,7 @@ struct Inner {
     denied: Vec<AtomicU64>,
     told: [AtomicU64; Way::ALL.len()],
     notices: AtomicU64,
+    latencies: Latencies,
 }
 
 impl Counters {
@@ -83,6 +86,7 @@ impl Counters {
             denied: Corridor::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             told: Default::default(),
             notices: AtomicU64::new(0),
+            latencies: Latencies::default(),
         }))
     }
 
@@ -112,6 +116,11 @@ impl Counters {
     /// Counts batches of decisions that other processes were told of.
     pub fn add_notices(&self, n: u64) {
         self.0.notices.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Records how long something took.
+    pub fn observe(&self, latency: Latency, took: Duration) {
+        self.0.latencies.observe(latency, took);
     }
 
     /// Decisions that came this way.
@@ -238,6 +247,7 @@ impl Counters {
         line(text, format_args!("# TYPE decision_notices counter"));
         let count = self.notices();
         line(text, format_args!("decision_notices{{{labels}}} {count}"));
+        self.0.latencies.render(text, &labels);
     }
 }
 

@@ -75,5 +75,15 @@ fn a_gate_answers_with_what_another_process_decided() {
     assert!(notice >= 4, "{notice} by notice, {look} by looking");
     assert!(count(&decision, "decision_notices", "") >= 4);
     assert_eq!(told(&decision), [0, 0, 0]);
+    // What the gate takes and what the bus takes are measured where they are spent.
+    for (port, latency, n) in [
+        (&gate, "gate_admission_seconds_count", 6),
+        (&gate, "gate_decision_seconds_count", 5),
+        (&gate, "bus_decision_seconds_count", 0),
+        (&decision, "bus_decision_seconds_count", 6),
+        (&decision, "gate_admission_seconds_count", 0),
+    ] {
+        assert_eq!(count(port, latency, ""), n, "{latency}");
+    }
     gate_process.stop(Signal::TERM).expect(DONE);
 }

@@ -48,6 +48,7 @@ pub(super) struct Decided {
     pub(super) body_hash: Digest,
     pub(super) evidence_hash: Digest,
     pub(super) chain: ChainLink,
+    pub(super) admitted_at: Time,
     pub(super) decided_at: Time,
     pub(super) asked: Asked,
     /// What a search finds it by.
@@ -118,6 +119,7 @@ impl Deciding<'_> {
             body_hash,
             evidence_hash,
             chain,
+            admitted_at: pending.admitted_at,
             decided_at: now,
         })
     }

@@ -21,6 +21,7 @@ pub mod ladder;
 mod lists;
 mod looks;
 mod posture;
+pub mod rehearse;
 mod restore;
 mod role;
 mod search;

@@ -22,6 +22,7 @@ use crate::domain::vocabulary::{EventClass, Posture, Stream};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
+use crate::governance::latencies::Latency;
 use crate::law;
 use crate::planted;
 use crate::rtdl::decision::anchor::Anchors;
@@ -454,6 +455,11 @@ impl Worker {
             u64::from(counts.quarantined.unsigned_abs()),
         );
         asked::count(counters, pins, decided);
+        for row in decided {
+            let took = row.decided_at.micros() - row.admitted_at.micros();
+            let took = Duration::from_micros(took.max(0).unsigned_abs());
+            counters.observe(Latency::Decision, took);
+        }
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);
         }
