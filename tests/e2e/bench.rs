@@ -54,8 +54,8 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
         assert!(ratios.iter().any(|it| of_goal(&it)), "{goal}: {report}");
     }
     for room in [
-        "stacks of the executable in rtdl/decision",
-        "busy backends of Postgres at dla.decision",
+        "time of its tasks: engine/features",
+        "CPU of the executable's threads: tokio",
     ] {
         let measures = report["measures"].as_array().unwrap();
         let of_room = |it: &Value| it["what"].as_str().is_some_and(|it| it.starts_with(room));

@@ -1,5 +1,5 @@
-//! Where the CPU time goes while a bench runs: sampled stacks of this process, by the room whose code they were in, and
-//! what the backends of Postgres were busy with, by table.
+//! Where the CPU time goes while a bench runs: threads by name, the code of each task and section on them, and what the
+//! backends of Postgres were busy with, by table.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,106 +8,75 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::app::bench::machine;
 use crate::app::bench::report::{Measure, measure};
 use crate::substrate::db::Db;
+use crate::substrate::meter;
 
 const BUSY: &str = include_str!("sql/busy_backends.sql");
-/// A prime, so that nothing periodic is met again and again.
-const SAMPLES_PER_S: i32 = 97;
 const LOOK_EVERY: Duration = Duration::from_millis(23);
-/// What is rarer is summed up.
+/// What has less of its kind is summed up.
 const PERCENT_MIN: f64 = 1.0;
-/// Rooms that are written down with the room inside them.
-const FOLDERS: [&str; 5] = ["app", "engine", "ingress", "rtdl", "substrate"];
-/// Rooms that work for whoever calls them: the caller is named.
-const HELPERS: [&str; 3] = ["contracts", "domain", "governance"];
 const SCHEMAS: [&str; 7] = ["ig", "rtdl", "dla", "runtime", "governance", "al", "mpr"];
 
-/// Samples by name.
-type Samples = BTreeMap<String, u64>;
+/// Amounts by name.
+type Amounts = BTreeMap<String, f64>;
 
 /// A profile that is being taken.
 pub(crate) struct Profiler {
-    guard: pprof::ProfilerGuard<'static>,
-    backends: JoinHandle<Samples>,
+    threads: Amounts,
+    backends: JoinHandle<Amounts>,
     stop: DropGuard,
 }
 
 impl Profiler {
-    /// # Errors
-    /// A machine on which no timer can be set.
-    pub(crate) fn start(db: &Db) -> anyhow::Result<Profiler> {
-        let guard = pprof::ProfilerGuard::new(SAMPLES_PER_S).context("sampling stacks")?;
+    pub(crate) fn start(db: &Db) -> Profiler {
         let (stop, db) = (CancellationToken::new(), db.clone());
         let backends = tokio::spawn(watch(db, stop.clone()));
-        Ok(Profiler {
-            guard,
+        meter::start();
+        Profiler {
+            threads: machine::thread_cpu_s(),
             backends,
             stop: stop.drop_guard(),
-        })
+        }
     }
 
-    /// What was sampled, the most frequent first.
+    /// What was found, the largest of each kind first.
     ///
     /// # Errors
-    /// Stacks that cannot be read.
+    /// A watch of the backends that broke off.
     pub(crate) async fn end(self) -> anyhow::Result<Vec<Measure>> {
+        let spent = meter::stop();
+        let spent = spent
+            .into_iter()
+            .map(|(name, time)| (name.to_owned(), time.as_secs_f64()));
+        let mut threads = machine::thread_cpu_s();
+        for (name, seconds) in &mut threads {
+            *seconds -= self.threads.get(name).copied().unwrap_or_default();
+        }
         drop(self.stop);
         let backends = self.backends.await.context("watching the backends")?;
-        let report = self.guard.report().build().context("reading the stacks")?;
-        let mut rooms = Samples::new();
-        for (frames, count) in &report.data {
-            // Innermost first, and of what was inlined the innermost first.
-            let names = frames.frames.iter().flatten().map(pprof::Symbol::name);
-            let names: Vec<String> = names.collect();
-            let count = u64::try_from(*count).unwrap_or(0);
-            *rooms.entry(room(&names)).or_default() += count;
-        }
-        let mut measures = shares("stacks of the executable in", &rooms);
-        measures.extend(shares("busy backends of Postgres at", &backends));
+        let mut measures = shares("CPU of the executable's threads:", threads);
+        measures.extend(shares("time of its tasks:", spent.collect()));
+        measures.extend(shares("busy backends of Postgres:", backends));
         Ok(measures)
     }
 }
 
-async fn watch(db: Db, stop: CancellationToken) -> Samples {
-    let mut samples = Samples::new();
+async fn watch(db: Db, stop: CancellationToken) -> Amounts {
+    let mut samples = Amounts::new();
     while !stop.is_cancelled() {
         // A look that fails is one sample less.
         if let Ok(client) = db.get().await
             && let Ok(rows) = client.query(BUSY, &[]).await
         {
             for row in rows {
-                *samples.entry(place(row.get(0))).or_default() += 1;
+                *samples.entry(place(row.get(0))).or_default() += 1.0;
             }
         }
         drop(tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await);
     }
     samples
-}
-
-/// The room of the innermost function of ours; what has none is the runtime's and the drivers' own.
-fn room(innermost_first: &[String]) -> String {
-    let rooms: Vec<String> = innermost_first.iter().filter_map(|it| own(it)).collect();
-    let of_its_own = |it: &&String| !HELPERS.contains(&it.as_str());
-    let found = rooms.iter().find(of_its_own).or(rooms.first());
-    found.cloned().unwrap_or_else(|| {
-        "no room: the async runtime, HTTP, drivers, threads of the log".to_owned()
-    })
-}
-
-/// `rtdl/decision` of `<fraudplat::rtdl::decision::worker::Worker>::step`.
-fn own(name: &str) -> Option<String> {
-    let (_, path) = name.split_once("fraudplat::")?;
-    let is_module = |it: &&str| {
-        let mut letters = it.bytes();
-        letters.all(|it| it.is_ascii_lowercase() || it == b'_') && !it.is_empty()
-    };
-    let mut modules = path.split("::").take_while(is_module);
-    let first = modules.next()?;
-    match modules.next().filter(|_| FOLDERS.contains(&first)) {
-        Some(second) => Some(format!("{first}/{second}")),
-        None => Some(first.to_owned()),
-    }
 }
 
 /// The table that a statement names first; the statement's own first word without one.
@@ -128,21 +97,19 @@ fn place(statement: &str) -> String {
     table.unwrap_or_else(word)
 }
 
-fn shares(what: &str, samples: &Samples) -> Vec<Measure> {
-    let total = samples.values().sum::<u64>() as f64;
-    let mut sorted: Vec<(&String, f64)> = samples
-        .iter()
-        .map(|(name, count)| (name, *count as f64 / total * 100.0))
-        .collect();
+fn shares(kind: &str, amounts: Amounts) -> Vec<Measure> {
+    let total: f64 = amounts.values().sum();
+    let percent = |(name, amount): (String, f64)| (name, amount / total * 100.0);
+    let mut sorted: Vec<(String, f64)> = amounts.into_iter().map(percent).collect();
     sorted.sort_by(|one, other| other.1.total_cmp(&one.1));
     let (shown, rare): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|it| it.1 >= PERCENT_MIN);
-    let mut measures: Vec<Measure> = shown
+    let shown = shown
         .into_iter()
-        .map(|(name, percent)| measure(format!("{what} {name}"), percent, "%"))
-        .collect();
+        .map(|(name, percent)| measure(format!("{kind} {name}"), percent, "%"));
+    let mut measures: Vec<Measure> = shown.collect();
     if !rare.is_empty() {
         let sum = rare.iter().map(|it| it.1).sum();
-        measures.push(measure(format!("{what} others"), sum, "%"));
+        measures.push(measure(format!("{kind} others"), sum, "%"));
     }
     measures
 }
@@ -152,32 +119,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stack_is_of_the_innermost_room_that_works_for_itself() {
-        let check = |names: &[&str], expect: &str| {
-            let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
-            let found = room(&names);
-            assert!(found.starts_with(expect), "{found}, not {expect}");
-        };
-        let worker = "fraudplat::rtdl::decision::worker::Worker::step::{{closure}}";
-        check(
-            &["memcpy", worker, "tokio::runtime::task::raw::poll"],
-            "rtdl/decision",
-        );
-        check(
-            &["fraudplat::domain::digest::Digest::of", worker],
-            "rtdl/decision",
-        );
-        check(
-            &[
-                "<fraudplat::engine::features::state::FeatureState>::apply",
-                worker,
-            ],
-            "engine/features",
-        );
-        check(&["fraudplat::runtime::guard::guard", worker], "runtime");
-        check(&["fraudplat::domain::digest::Digest::of"], "domain");
-        check(&["mio::poll", "fraudplat_main"], "no room");
-        check(&[], "no room");
+    fn shares_are_of_their_kind_and_what_is_rare_is_summed_up() {
+        let amounts = [("a", 1.0), ("b", 198.0), ("c", 0.5), ("d", 0.5)];
+        let amounts = amounts.map(|(name, amount)| (name.to_owned(), amount));
+        let found = shares("x:", amounts.into());
+        let found: Vec<(&str, f64)> = found
+            .iter()
+            .map(|it| (it.what.as_str(), it.value))
+            .collect();
+        assert_eq!(found, [("x: b", 99.0), ("x: others", 1.0)]);
     }
 
     #[test]

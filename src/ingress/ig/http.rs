@@ -27,7 +27,7 @@ use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::wait::{self, Patience};
 use crate::ingress::ig::{body, doc, lists};
 use crate::substrate::http::{Api, problem};
-use crate::substrate::tasks;
+use crate::substrate::{meter, tasks};
 
 /// A verdict with its receipt is about this long.
 pub(super) const VERDICT_BYTES: usize = 900;
@@ -70,7 +70,8 @@ async fn events(
 ) -> Response {
     let producer = caller.as_ref().map(|it| it.0.actor.actor_id.as_str());
     let producer = producer.unwrap_or(ANYBODY);
-    match answer(&ig, producer, query.as_deref(), &headers, body).await {
+    let answer = answer(&ig, producer, query.as_deref(), &headers, body);
+    match meter::task("ig http", answer).await {
         Ok((results, is_decided)) => {
             let in_flight = |it: &Verdict| it.result == IngestResult::PublishInFlight;
             let status = match results.iter().any(in_flight) || !is_decided {

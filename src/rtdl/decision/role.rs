@@ -30,8 +30,8 @@ use crate::rtdl::decision::{join, snapshot, store, worker};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
-use crate::substrate::db;
 use crate::substrate::tasks::Tasks;
+use crate::substrate::{db, meter};
 
 const LIST_RUNS: &str = include_str!("sql/list_open_runs.sql");
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -201,7 +201,8 @@ impl Decision {
             if let Some(worker) = self.worker(&client, partitions, found).await? {
                 known.is_working = true;
                 let stop = stop.child_token();
-                workers.spawn(async move { (run, Box::pin(worker.work(stop)).await) });
+                let work = meter::task("decision worker", Box::pin(worker.work(stop)));
+                workers.spawn(async move { (run, work.await) });
             }
         }
         // Closed runs are not thought of for ever.

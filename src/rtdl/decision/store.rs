@@ -69,15 +69,15 @@ impl Effects for Batch {
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
         append_decisions(tx, &self.key.run, &self.decided).await?;
         asked::append(tx, &self.ground, self.now, &self.decided).await?;
-        search::append(tx, &self.key.run, &self.decided).await?;
         append_quarantine(tx, DECISION, &self.refused, self.now).await?;
         facts::append(tx, &self.facts).await?;
-        // A batch of nothing but other runs' records counts nothing of this one.
-        if self.counts.seen > self.counts.other_runs {
-            let asked = asked::counts(&self.decided);
-            let is_told = append_count(tx, self, asked).await?;
-            self.is_told.store(is_told, Ordering::Relaxed);
-        }
+        let is_told = tokio::try_join!(
+            biased;
+            search::append(tx, &self.key.run, &self.decided),
+            append_count(tx, self),
+        )?
+        .1;
+        self.is_told.store(is_told, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -162,12 +162,13 @@ pub(super) struct CountKey {
 }
 
 /// Returns whether the commit tells other processes.
-async fn append_count(
-    tx: &Transaction<'_>,
-    batch: &Batch,
-    (escalated, actions_requested): (i32, i32),
-) -> Result<bool, db::Error> {
+async fn append_count(tx: &Transaction<'_>, batch: &Batch) -> Result<bool, db::Error> {
     let (key, counts) = (&batch.key, &batch.counts);
+    // A batch of nothing but other runs' records counts nothing of this one.
+    if counts.seen <= counts.other_runs {
+        return Ok(false);
+    }
+    let (escalated, actions_requested) = asked::counts(&batch.decided);
     let statement = tx.prepare_cached(APPEND_COUNT).await?;
     let values: [&(dyn ToSql + Sync); 14] = [
         &Day::of(batch.now),

@@ -22,6 +22,8 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, NoTls, TlsConnect, Tls
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::substrate::meter;
+
 /// Makes watched connections.
 #[derive(Clone)]
 pub(super) struct Wire {
@@ -62,7 +64,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    tokio::spawn(async move {
+    let drive = async move {
         loop {
             match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
                 Some(Ok(AsyncMessage::Notification(_))) => {
@@ -76,7 +78,8 @@ where
                 None => return,
             }
         }
-    })
+    };
+    tokio::spawn(meter::task("database driver", drive))
 }
 
 type TlsOf = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
