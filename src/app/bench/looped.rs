@@ -135,7 +135,8 @@ pub(super) async fn once(call: &Call, asked: &BenchWorld) -> anyhow::Result<Loop
     ];
     measures.extend(where_time_goes(&seconds, while_streaming, cpu));
     measures.extend(latency(&figures.latency_ms()));
-    measures.extend(profile);
+    let usage = profile.taken_out(usage);
+    measures.extend(profile.measures);
     Ok(Looped {
         run: created.platform_run_id,
         payments: decided as f64,

@@ -10,11 +10,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::app::bench::machine;
 use crate::app::bench::report::{Measure, measure};
+use crate::runtime::usage::Usage;
 use crate::substrate::db::Db;
 use crate::substrate::meter;
 
 const BUSY: &str = include_str!("sql/busy_backends.sql");
-const LOOK_EVERY: Duration = Duration::from_millis(23);
+const LOOK_EVERY: Duration = Duration::from_millis(47);
 /// What has less of its kind is summed up.
 const PERCENT_MIN: f64 = 1.0;
 const SCHEMAS: [&str; 7] = ["ig", "rtdl", "dla", "runtime", "governance", "al", "mpr"];
@@ -22,10 +23,33 @@ const SCHEMAS: [&str; 7] = ["ig", "rtdl", "dla", "runtime", "governance", "al", 
 /// Amounts by name.
 type Amounts = BTreeMap<String, f64>;
 
+/// What the backends were at, and what it took to see that.
+#[derive(Default)]
+struct Backends {
+    busy: Amounts,
+    looks: u64,
+}
+
+/// A profile that was taken.
+pub(crate) struct Profile {
+    /// The largest of each kind first.
+    pub(crate) measures: Vec<Measure>,
+    /// How often the database was waited for to take it: none of the loop's business.
+    pub(crate) flushes: u64,
+}
+
+impl Profile {
+    /// The same use of the substrates without the profile's own.
+    pub(crate) fn taken_out(&self, mut usage: Usage) -> Usage {
+        usage.db_flushes = usage.db_flushes.saturating_sub(self.flushes);
+        usage
+    }
+}
+
 /// A profile that is being taken.
 pub(crate) struct Profiler {
     threads: Amounts,
-    backends: JoinHandle<Amounts>,
+    backends: JoinHandle<Backends>,
     stop: DropGuard,
 }
 
@@ -41,11 +65,11 @@ impl Profiler {
         }
     }
 
-    /// What was found, the largest of each kind first.
+    /// What was found.
     ///
     /// # Errors
     /// A watch of the backends that broke off.
-    pub(crate) async fn end(self) -> anyhow::Result<Vec<Measure>> {
+    pub(crate) async fn end(self) -> anyhow::Result<Profile> {
         let spent = meter::stop();
         let spent = spent
             .into_iter()
@@ -58,25 +82,30 @@ impl Profiler {
         let backends = self.backends.await.context("watching the backends")?;
         let mut measures = shares("CPU of the executable's threads:", threads);
         measures.extend(shares("time of its tasks:", spent.collect()));
-        measures.extend(shares("busy backends of Postgres:", backends));
-        Ok(measures)
+        measures.extend(shares("busy backends of Postgres:", backends.busy));
+        Ok(Profile {
+            measures,
+            flushes: backends.looks,
+        })
     }
 }
 
-async fn watch(db: Db, stop: CancellationToken) -> Amounts {
-    let mut samples = Amounts::new();
+async fn watch(db: Db, stop: CancellationToken) -> Backends {
+    let mut seen = Backends::default();
     while !stop.is_cancelled() {
         // A look that fails is one sample less.
         if let Ok(client) = db.get().await
-            && let Ok(rows) = client.query(BUSY, &[]).await
+            && let Ok(statement) = client.prepare_cached(BUSY).await
+            && let Ok(rows) = client.query(&statement, &[]).await
         {
+            seen.looks += 1;
             for row in rows {
-                *samples.entry(place(row.get(0))).or_default() += 1.0;
+                *seen.busy.entry(place(row.get(0))).or_default() += 1.0;
             }
         }
         drop(tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await);
     }
-    samples
+    seen
 }
 
 /// The table that a statement names first; the statement's own first word without one.
