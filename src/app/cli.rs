@@ -15,7 +15,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::app::cli::actions::ActionsCommand;
 pub(crate) use crate::app::cli::auth::{AuthCommand, KeyCommand, KeyCreate};
-pub(crate) use crate::app::cli::bench::{Bench, BenchFeatures, BenchIngest, BenchLoop, BenchScore};
+pub(crate) use crate::app::cli::bench::{
+    Bench, BenchFeatures, BenchIngest, BenchLoop, BenchScore, BenchWorld,
+};
 pub(crate) use crate::app::cli::decision::{DecisionCommand, PostureCommand, PostureForce};
 pub(crate) use crate::app::cli::fabric::{
     BundleCommand, ListAdd, ListCommand, ListPlace, MprCommand,

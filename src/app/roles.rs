@@ -104,6 +104,8 @@ const DRAIN_HTTP_MAX: Duration = Duration::from_secs(5);
 const DRAIN_MAX: Duration = Duration::from_secs(600);
 /// How long a record may take from the wire into a managed bus.
 const PUT_DELIVERY_MS_MAX: u64 = 1_000;
+/// Who waits for a decision is told of it; this is for where no notice comes through.
+const DECISION_LOOK_MS: u64 = 2_000;
 const TRIM_EVERY: Duration = Duration::from_secs(300);
 
 /// Creates every role, then starts them, then listens.
@@ -143,6 +145,7 @@ pub(crate) async fn start(
 
     if here.ig {
         gate.start(&mut ingress);
+        decision.start_telling(&mut consumers);
     }
     let (db, bus) = (ground.db.clone(), ground.bus.clone());
     consumers.spawn("outbox", outbox::relay(db, bus, consumers.stop_token()));
@@ -265,6 +268,7 @@ fn decision_role(
         posture: platform.profile.semantics.posture.unwrap_or_default(),
         snapshot_decisions: platform.profile.decision.snapshot_decisions.get().into(),
         memory: platform.profile.decision.memory(platform.data_dir.path()),
+        look_ms: DECISION_LOOK_MS,
     };
     Decision::resolving(options, ground, bundles, shadows)
 }

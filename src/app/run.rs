@@ -129,6 +129,7 @@ async fn execute(cli: Cli, args: Vec<OsString>, output: &Output) -> anyhow::Resu
         let provision = commands::provision::managed(&profile, managed, &owned, output);
         return Box::pin(provision).await;
     }
+    let profile = bench::with_bundle(cli.command.as_ref(), profile, &owned)?;
     let platform = Platform::open(profile, owned).await?;
     let lost = end_without_database(platform.database_lost(), output.clone());
     let work = async {

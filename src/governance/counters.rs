@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::contracts::permission::Corridor;
 use crate::contracts::stamps::Stamps;
 use crate::domain::keys::Pins;
 use crate::domain::offset::ShardRef;
 use crate::domain::vocabulary::vocabulary;
+use crate::governance::latencies::{Latencies, Latency};
 
 vocabulary!(
     /// Exactly the names of the contract.
@@ -44,6 +46,15 @@ vocabulary!(
 
 /// Gauges of what the features of a run take: of the keys in memory, and put away.
 const FEATURE_BYTES: [&str; 2] = ["feature_memory_bytes", "feature_spilled_bytes"];
+vocabulary!(
+    /// How a decision came to whoever waited for it: from a worker of this process, after a notice of the process
+    /// that decided it, or because somebody looked.
+    Way {
+        Memory = "memory",
+        Notice = "notice",
+        Look = "look",
+    }
+);
 
 /// Counts of one run.
 #[derive(Debug)]
@@ -66,6 +77,9 @@ struct Inner {
     lag: RwLock<BTreeMap<(String, ShardRef), u64>>,
     /// A place for each corridor; a denied caller may name no run.
     denied: Vec<AtomicU64>,
+    told: [AtomicU64; Way::ALL.len()],
+    notices: AtomicU64,
+    latencies: Latencies,
 }
 
 impl Counters {
@@ -77,6 +91,9 @@ impl Counters {
             runs,
             lag: RwLock::default(),
             denied: Corridor::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            told: Default::default(),
+            notices: AtomicU64::new(0),
+            latencies: Latencies::default(),
         }))
     }
 
@@ -96,6 +113,33 @@ impl Counters {
     /// Counts a caller that was not let through.
     pub fn add_denied(&self, corridor: Corridor) {
         self.0.denied[corridor as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts decisions that came to whoever waited for them in this process.
+    pub fn add_told(&self, way: Way, n: u64) {
+        self.0.told[way as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Counts batches of decisions that other processes were told of.
+    pub fn add_notices(&self, n: u64) {
+        self.0.notices.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Records how long something took.
+    pub fn observe(&self, latency: Latency, took: Duration) {
+        self.0.latencies.observe(latency, took);
+    }
+
+    /// Decisions that came this way.
+    #[must_use]
+    pub fn told(&self, way: Way) -> u64 {
+        self.0.told[way as usize].load(Ordering::Relaxed)
+    }
+
+    /// Batches that other processes were told of.
+    #[must_use]
+    pub fn notices(&self) -> u64 {
+        self.0.notices.load(Ordering::Relaxed)
     }
 
     /// Records that `group` has yet to read in a shard.
@@ -193,6 +237,7 @@ impl Counters {
                 ),
             );
         }
+        self.render_told(&mut text);
         line(&mut text, format_args!("# TYPE topic_lag gauge"));
         let lag = self.0.lag.read().unwrap_or_else(PoisonError::into_inner);
         for ((group, shard), records) in lag.iter() {
@@ -205,6 +250,26 @@ impl Counters {
             );
         }
         text
+    }
+
+    fn render_told(&self, text: &mut String) {
+        let stamps = &self.0.stamps;
+        let labels = format!(
+            "environment=\"{}\",mode=\"{}\"",
+            stamps.environment, stamps.mode
+        );
+        line(text, format_args!("# TYPE decision_told counter"));
+        for way in Way::ALL {
+            let count = self.told(*way);
+            line(
+                text,
+                format_args!("decision_told{{{labels},way=\"{way}\"}} {count}"),
+            );
+        }
+        line(text, format_args!("# TYPE decision_notices counter"));
+        let count = self.notices();
+        line(text, format_args!("decision_notices{{{labels}}} {count}"));
+        self.0.latencies.render(text, &labels);
     }
 }
 

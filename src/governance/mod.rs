@@ -6,3 +6,4 @@ mod cases;
 pub mod corridor;
 pub mod counters;
 pub mod facts;
+pub mod latencies;

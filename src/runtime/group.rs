@@ -14,6 +14,7 @@ use crate::runtime::consumer::{self, Error, Handler, Options};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{Lease, LeaseKey};
 use crate::runtime::lineage;
+use crate::substrate::meter;
 
 /// How often free shards are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -126,6 +127,7 @@ where
         let shard_id = shard.shard_id.clone();
         let consumed = (group.consume)(shard_ref, lease, stop.child_token());
         held.insert(shard_id.clone(), ());
+        let consumed = meter::task(group.name, consumed);
         running.spawn(async move { (shard_id, consumed.await) });
     }
     Ok(())

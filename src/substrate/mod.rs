@@ -11,6 +11,7 @@ pub mod data_dir;
 pub mod db;
 pub mod fault;
 pub mod http;
+pub mod meter;
 pub mod objects;
 pub mod scratch;
 pub mod secret;

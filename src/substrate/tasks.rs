@@ -6,6 +6,8 @@ use std::future::Future;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::substrate::meter;
+
 /// Named tasks under one stop signal.
 #[derive(Debug, Default)]
 pub struct Tasks {
@@ -45,7 +47,7 @@ impl Tasks {
     /// Starts a task; it must end soon after the stop token is cancelled.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.set.spawn(async move {
-            task.await;
+            meter::task(name, task).await;
             name
         });
     }

@@ -46,7 +46,21 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
         let of_goal = |it: &&Value| it["what"].as_str().unwrap().starts_with(goal);
         assert!(ratios.iter().any(|it| of_goal(&it)), "{goal}: {report}");
     }
-    check(&["loop", "--payments", "200"], Some("decisions"));
+    let looped = ["loop", "--payments", "200", "--one-by-one", "20"];
+    let report = check(&looped, Some("decisions"));
+    for goal in ["P2 ", "P3 ", "P8 "] {
+        let ratios = report["ratios"].as_array().unwrap();
+        let of_goal = |it: &&Value| it["what"].as_str().unwrap().starts_with(goal);
+        assert!(ratios.iter().any(|it| of_goal(&it)), "{goal}: {report}");
+    }
+    for room in [
+        "time of its tasks: engine/features",
+        "CPU of the executable's threads: tokio",
+    ] {
+        let measures = report["measures"].as_array().unwrap();
+        let of_room = |it: &Value| it["what"].as_str().is_some_and(|it| it.starts_with(room));
+        assert!(measures.iter().any(of_room), "{room}: {report}");
+    }
     check(&["replay", "--payments", "200"], None);
     let few = home.bench(&["ingest", "--events", "10"]).expect(FAILED);
     assert!(few.stderr.contains("at least 3,000"), "{few:?}");

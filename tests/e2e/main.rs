@@ -55,3 +55,4 @@ mod terminal;
 #[path = "../support/tools.rs"]
 mod tools;
 mod wait;
+mod wait_apart;

@@ -282,6 +282,7 @@ pub(crate) fn decider(ground: &Ground, snapshot_decisions: i64) -> Arc<Decision>
             keys_bytes_max: 2_000,
             scratch_dir: std::env::temp_dir(),
         },
+        look_ms: 2_000,
     };
     Decision::create(options, ground.clone(), bundle)
 }

@@ -20,6 +20,7 @@ use fraudplat::governance::counters::Counter;
 use fraudplat::rtdl::audit;
 use fraudplat::rtdl::decision::ladder::Thresholds;
 use fraudplat::rtdl::decision::{Bundles, Decision, Memory, Options, Shadows};
+use fraudplat::runtime::ground::Ground;
 use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::db::Client;
 use fraudplat::substrate::tasks::Tasks;
@@ -63,7 +64,7 @@ pub(crate) fn bundle(features: &str) -> Bundle {
     }
 }
 
-fn options() -> Options {
+fn options(look_ms: u64) -> Options {
     Options {
         batch_records_max: 40,
         batch_bytes_max: 1 << 20,
@@ -75,6 +76,7 @@ fn options() -> Options {
             keys_bytes_max: 2_000,
             scratch_dir: std::env::temp_dir(),
         },
+        look_ms,
     }
 }
 
@@ -309,13 +311,6 @@ impl Run {
         shadows: &[(&str, Bundle)],
         n_broken: u64,
     ) -> Tasks {
-        let compiled = |bundle: &Bundle| {
-            let names = FileNames {
-                feature_set: "f",
-                policy: "p",
-            };
-            CompiledBundle::compile(bundle, names).unwrap()
-        };
         let shadows = shadows.iter();
         let shadows = Shadows {
             bundles: shadows
@@ -324,10 +319,8 @@ impl Run {
             n_broken,
         };
         let ground = &self.world.ground;
-        let acting = Bundles::only(
-            Arc::new(compiled(bundle)),
-            &ground.acting_as("svc:decision"),
-        );
+        let acting = Arc::new(compiled(bundle));
+        let acting = Bundles::only(acting, &ground.acting_as("svc:decision"));
         self.start_resolving(acting, shadows)
     }
 
@@ -335,8 +328,14 @@ impl Run {
     pub(crate) fn start_resolving(&self, bundles: Bundles, shadows: Shadows) -> Tasks {
         let mut tasks = Tasks::new(CancellationToken::new());
         let ground = &self.world.ground;
-        Decision::resolving(options(), ground, Arc::new(bundles), shadows).start(&mut tasks);
+        let options = options(2_000);
+        Decision::resolving(options, ground, Arc::new(bundles), shadows).start(&mut tasks);
         tasks
+    }
+
+    /// A role of another process, which looks as often for what nobody told of.
+    pub(crate) fn role(&self, features: &str, ground: &Ground, look_ms: u64) -> Arc<Decision> {
+        role(&bundle(features), ground, look_ms)
     }
 
     /// The file of an object.
@@ -366,6 +365,18 @@ impl Run {
         assert_eq!(shadows.compared, scored.await.unsigned_abs());
         assert_eq!(shadows.mismatched, 0, "{:?}", shadows.mismatches.first());
     }
+}
+
+fn compiled(bundle: &Bundle) -> CompiledBundle {
+    let names = FileNames {
+        feature_set: "f",
+        policy: "p",
+    };
+    CompiledBundle::compile(bundle, names).unwrap()
+}
+
+fn role(bundle: &Bundle, ground: &Ground, look_ms: u64) -> Arc<Decision> {
+    Decision::create(options(look_ms), ground.clone(), Arc::new(compiled(bundle)))
 }
 
 /// The value of a field of the line that tells of a restored memory.

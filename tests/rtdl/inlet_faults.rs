@@ -127,7 +127,7 @@ async fn killed_again_and_again_it_writes_everything_once() {
 }
 
 /// A role of its own on the test's database, reached through a wire that can be cut.
-async fn through_proxy(world: &World) -> (TcpProxy, Db) {
+pub(crate) async fn through_proxy(world: &World) -> (TcpProxy, Db) {
     let owner = world.db.owner.get().await.unwrap();
     let setting = async |name: &str| -> String {
         let sql = format!("SELECT current_setting('{name}')");

@@ -27,4 +27,5 @@ mod search;
 mod shadow;
 #[path = "../support/tcp_proxy.rs"]
 mod tcp_proxy;
+mod told;
 mod world;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::postgres::{self, TestDb};
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) db: TestDb,

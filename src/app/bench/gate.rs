@@ -40,6 +40,7 @@ impl Gate {
             posture: profile.semantics.posture.unwrap_or_default(),
             snapshot_decisions: profile.decision.snapshot_decisions.get().into(),
             memory: profile.decision.memory(&call.data_dir),
+            look_ms: 2_000,
         };
         let bundle = bundles::compile(&bundle, &files, None)?;
         let decides = Decision::create(options, call.ground.clone(), bundle);

@@ -100,6 +100,14 @@ async fn insert_some(client: Client, rows: Arc<Vec<Row>>, nth: usize) -> anyhow:
     Ok(())
 }
 
+/// One row in a transaction of its own.
+pub(crate) async fn insert_one(client: &Client, n: usize) -> anyhow::Result<()> {
+    let statement = client.prepare_cached(INSERT).await?;
+    let row = Row::new("one", 0, n);
+    client.execute(&statement, &row.columns()).await?;
+    Ok(())
+}
+
 /// Takes away what the bench put there.
 pub(crate) async fn remove(db: &Db) -> anyhow::Result<()> {
     db.get().await?.execute(DELETE, &[]).await?;

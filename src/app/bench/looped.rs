@@ -1,18 +1,21 @@
-//! `bench loop` (P3): payments through the whole loop, from HTTP to durable decisions, and where the
-//! time goes.
+//! `bench loop`: payments through the whole loop, from HTTP to durable decisions, and where the time goes (P3); then
+//! a run's memory brought back (P8), and payments one at a time (P2).
 
 use anyhow::Context;
 use tokio::time::Instant;
 
 use crate::app::bench::machine::{Cpu, Machine, Meter};
+use crate::app::bench::profile::Profiler;
 use crate::app::bench::report::{CpuPerMillion, Goal, Measure, Ratio, Report, measure};
 use crate::app::bench::usage::Cost;
-use crate::app::cli::{BenchLoop, SrRun};
+use crate::app::bench::{one, recovery};
+use crate::app::cli::{BenchLoop, BenchWorld, SrRun};
 use crate::app::commands::report::rss_peak_mb;
 use crate::app::commands::{Call, demo, sr, wsp};
 use crate::app::report::collect;
 use crate::app::roles;
 use crate::app::run::DONE;
+use crate::contracts::run_report::Latency;
 use crate::domain::ids::PlatformRunId;
 
 /// What one loop did.
@@ -30,8 +33,13 @@ pub(super) struct Looped {
 
 pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
     let machine = Machine::before();
-    let looped = Box::pin(once(call, asked)).await?;
+    let looped = Box::pin(once(call, &asked.world)).await?;
     let decided_per_s = looped.payments / looped.wall_s;
+    let (recoveries, took) = recovery::measured(call, &looped.run, decided_per_s).await?;
+    let single = match asked.one_by_one {
+        0 => None,
+        n => Some(Box::pin(one::measured(call, n)).await?),
+    };
     let mut ratios = vec![Ratio::new(
         "P3 decisions/s over a quarter of the events admitted/s meanwhile",
         decided_per_s,
@@ -40,6 +48,13 @@ pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
     )];
     // The goal of flushes is a role's, and this is of all that run in the process.
     ratios.extend(looped.cost.ratios(call, "all roles together", Goal::None));
+    ratios.extend(recoveries);
+    let mut measures = looped.measures;
+    measures.extend(took);
+    if let Some((ratio, took)) = single {
+        ratios.insert(0, ratio);
+        measures.extend(took);
+    }
     let report = Report {
         bench: "loop",
         machine: machine.after(),
@@ -50,20 +65,22 @@ pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
             looped.payments,
             200.0,
         )),
-        measures: looped.measures,
+        measures,
         notes: NOTES.to_vec(),
     };
     report.print(&call.output);
     Ok(DONE)
 }
 
-pub(super) const NOTES: [&str; 2] = [
-    "P3 is of a loop with graph features and 500 trees; this one has the baseline's windows and rules",
-    "the streamer is in the executable: its CPU time is counted as the executable's",
+const NOTES: [&str; 4] = [
+    "the bundle is the bench's own, 22 windows, 4 features of the graph, 500 trees and 12 rules, unless the profile names one",
+    "the streamer, and the client of the payments one by one, are in the executable: their CPU time is counted as its own",
+    "time of tasks is that of their code on a worker thread, others' turns on the CPU in it; HTTP heads and the runtime are in no task",
+    "a busy backend is one that runs a statement and waits for nothing",
 ];
 
 /// Streams the payments and waits until all are decided.
-pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Looped> {
+pub(super) async fn once(call: &Call, asked: &BenchWorld) -> anyhow::Result<Looped> {
     let began = Instant::now();
     // A run of its own, also in a directory where this world was streamed before: there would be
     // nothing left to send, and the rates would be of nothing.
@@ -76,6 +93,7 @@ pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Loope
     let pinning_s = began.elapsed().as_secs_f64();
 
     let meter = Meter::of(&call.ground.db).await?;
+    let profiler = Profiler::start(&call.ground.db);
     let (before, began) = (meter.now(), Instant::now());
     let usage = call.ground.usage();
     let options = demo::options(Some(asked.payments));
@@ -90,6 +108,7 @@ pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Loope
     let wall_s = began.elapsed().as_secs_f64();
     let after = meter.now();
     let usage = call.ground.usage().since(usage);
+    let profile = profiler.end().await?;
 
     let figures = collect(call, &created.platform_run_id).await?.figures;
     let decided = figures.total();
@@ -115,16 +134,9 @@ pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Loope
         ),
     ];
     measures.extend(where_time_goes(&seconds, while_streaming, cpu));
-    let latency = figures.latency_ms();
-    measures.extend([
-        measure(
-            "admission to decision, p50 (a backlog at full speed)",
-            latency.p50,
-            "ms",
-        ),
-        measure("admission to decision, p99", latency.p99, "ms"),
-        measure("memory at most", rss_peak_mb() as f64, "MB"),
-    ]);
+    measures.extend(latency(&figures.latency_ms()));
+    let usage = profile.taken_out(usage);
+    measures.extend(profile.measures);
     Ok(Looped {
         run: created.platform_run_id,
         payments: decided as f64,
@@ -137,6 +149,18 @@ pub(super) async fn once(call: &Call, asked: &BenchLoop) -> anyhow::Result<Loope
         measures,
         admitted_per_s: sent.events_per_s,
     })
+}
+
+fn latency(of: &Latency) -> [Measure; 3] {
+    [
+        measure(
+            "admission to decision, p50 (a backlog at full speed)",
+            of.p50,
+            "ms",
+        ),
+        measure("admission to decision, p99", of.p99, "ms"),
+        measure("memory at most", rss_peak_mb() as f64, "MB"),
+    ]
 }
 
 /// On the wall.

@@ -1,5 +1,7 @@
 //! What the machine says: its load, and the CPU time of this process, of its load generator and of its Postgres.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::substrate::db::Db;
@@ -79,6 +81,27 @@ pub(crate) fn own_cpu_s() -> f64 {
     Process::read("self").map_or(0, |it| it.own_ticks) as f64 / TICKS_PER_S
 }
 
+/// Of this process' threads that live now, by name without its number.
+pub(crate) fn thread_cpu_s() -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    let threads = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    for thread in threads {
+        let text = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let name = text
+            .split_once('(')
+            .and_then(|it| Some(it.1.rsplit_once(')')?.0));
+        let name = name
+            .unwrap_or_default()
+            .trim_end_matches(|it: char| it.is_ascii_digit() || it == '-');
+        let ticks = Process::parse(&text).map_or(0, |it| it.own_ticks);
+        *found.entry(name.to_owned()).or_default() += ticks as f64 / TICKS_PER_S;
+    }
+    found
+}
+
 /// What of this process is in memory.
 pub(crate) fn resident_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -98,7 +121,10 @@ struct Process {
 impl Process {
     /// From `/proc/{pid}/stat`; the second field is a name that may hold anything, in parentheses.
     fn read(pid: &str) -> Option<Process> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Process::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Process> {
         let rest = text.rsplit_once(')')?.1;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();

@@ -1,6 +1,7 @@
 //! `fraudplat bench`: measures on this machine, in one run, and says against what. Absolute times
 //! are not comparable between machines or hours; ratios taken in one run are, so they come first.
 
+mod bundle;
 mod events;
 pub(crate) mod features;
 mod gate;
@@ -9,7 +10,10 @@ mod ingest_rows;
 pub(crate) mod load;
 mod looped;
 mod machine;
+mod one;
 mod overload;
+mod profile;
+mod recovery;
 mod replay;
 mod report;
 pub(crate) mod score;
@@ -19,6 +23,8 @@ use anyhow::Context;
 
 use crate::app::cli::{Bench, Cli, Command};
 use crate::app::commands::Call;
+use crate::app::profile::Profile;
+use crate::substrate::data_dir::OwnedDataDir;
 
 /// A directory of the bench's own, gone afterwards; `None` where one was given, or none is needed.
 ///
@@ -37,6 +43,22 @@ pub(crate) fn fresh_dir(cli: &Cli) -> anyhow::Result<Option<tempfile::TempDir>> 
     let passable = std::fs::Permissions::from_mode(0o711);
     std::fs::set_permissions(dir.path(), passable).context("opening the bench's directory")?;
     Ok(Some(dir))
+}
+
+/// The profile under which the loop is measured: with the bench's own bundle, unless one was chosen.
+///
+/// # Errors
+/// When the bundle cannot be written.
+pub(crate) fn with_bundle(
+    command: Option<&Command>,
+    mut profile: Profile,
+    data_dir: &OwnedDataDir,
+) -> anyhow::Result<Profile> {
+    let of_the_loop = matches!(command, Some(Command::Bench(it)) if needs_roles(it));
+    if of_the_loop && profile.decision.bundle_dir.is_none() {
+        profile.decision.bundle_dir = Some(bundle::write(&data_dir.cache())?);
+    }
+    Ok(profile)
 }
 
 /// Carries out a bench that needs a platform.

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 use crate::app::bench::looped;
 use crate::app::bench::machine::{Machine, Meter};
 use crate::app::bench::report::{Goal, Ratio, Report, measure};
-use crate::app::cli::BenchLoop;
+use crate::app::cli::BenchWorld;
 use crate::app::commands::{Call, replay};
 use crate::app::run::{DONE, FAILED};
 use crate::rtdl::audit;
 
-pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
+pub(crate) async fn run(call: &Call, asked: &BenchWorld) -> anyhow::Result<u8> {
     anyhow::ensure!(
         asked.payments <= replay::RANGE_MAX,
         "--payments is at most {}: replay holds its decisions in memory",
@@ -49,7 +49,7 @@ pub(crate) async fn run(call: &Call, asked: &BenchLoop) -> anyhow::Result<u8> {
             measure("CPU of the live loop", looped.cpu.total_s(), "s"),
         ],
         notes: vec![
-            "P8's goal is of a recovery from a snapshot; this is a replay from the archive",
+            "P8 is of a memory that is brought back, which `bench loop` measures; this decides anew and compares every byte",
         ],
     };
     report.print(&call.output);

@@ -28,7 +28,9 @@ const WITH_LIGHTGBM: &str = include_str!("score_lightgbm.py");
 pub(crate) fn run(asked: &BenchScore, output: &Output) -> anyhow::Result<u8> {
     let machine = Machine::before();
     let mut draw = Draw(asked.seed);
-    let shape = ensemble(&mut draw, asked.trees, asked.depth);
+    let names: Vec<String> = (0..FEATURES).map(|at| format!("f{at}")).collect();
+    let columns: Vec<(&str, f64)> = names.iter().map(|it| (it.as_str(), 1.0)).collect();
+    let shape = ensemble(&mut draw, &columns, asked.trees, asked.depth);
     let model = Model::of(&shape, &set()?)?;
     let naive: Vec<Boxed> = shape.trees.iter().map(|it| boxed(it, 0)).collect();
     let rows: Vec<Vec<f64>> = (0..asked.rows).map(|_| draw.row()).collect();
@@ -291,35 +293,39 @@ fn set() -> anyhow::Result<FeatureSet> {
     FeatureSet::compile("bench.yaml", &text).map_err(|found| anyhow::anyhow!("{}", found[0]))
 }
 
-/// Whole trees of the depth, thresholds where the rows are.
-fn ensemble(draw: &mut Draw, trees: u32, depth: u32) -> Trees {
+/// Whole trees of the depth over columns, thresholds between 0 and each column's bound.
+pub(crate) fn ensemble(draw: &mut Draw, columns: &[(&str, f64)], trees: u32, depth: u32) -> Trees {
     let inner = (1_u32 << depth) - 1;
     let n = 2 * inner + 1;
-    let mut tree = || Tree {
-        feature: (0..n)
+    let mut tree = || {
+        let feature: Vec<i32> = (0..n)
             .map(|at| {
                 if at < inner {
-                    (draw.next() % FEATURES as u64) as i32
+                    (draw.next() % columns.len() as u64) as i32
                 } else {
                     -1
                 }
             })
-            .collect(),
-        threshold: (0..n)
-            .map(|at| if at < inner { draw.unit() } else { 0.0 })
-            .collect(),
-        missing_left: (0..n).map(|_| draw.next().is_multiple_of(2)).collect(),
-        left: (0..n)
-            .map(|at| if at < inner { 2 * at + 1 } else { 0 })
-            .collect(),
-        right: (0..n)
-            .map(|at| if at < inner { 2 * at + 2 } else { 0 })
-            .collect(),
-        value: (0..n).map(|_| (draw.unit() - 0.5) / 10.0).collect(),
+            .collect();
+        let bound = |it: &i32| usize::try_from(*it).map_or(0.0, |it| columns[it].1);
+        let threshold = feature.iter().map(|it| bound(it) * draw.unit());
+        let threshold = threshold.collect();
+        Tree {
+            feature,
+            threshold,
+            missing_left: (0..n).map(|_| draw.next().is_multiple_of(2)).collect(),
+            left: (0..n)
+                .map(|at| if at < inner { 2 * at + 1 } else { 0 })
+                .collect(),
+            right: (0..n)
+                .map(|at| if at < inner { 2 * at + 2 } else { 0 })
+                .collect(),
+            value: (0..n).map(|_| (draw.unit() - 0.5) / 10.0).collect(),
+        }
     };
     Trees {
         form: FORM.to_owned(),
-        features: (0..FEATURES).map(|at| format!("f{at}")).collect(),
+        features: columns.iter().map(|it| it.0.to_owned()).collect(),
         base: 0.0,
         link: Link::Logistic,
         split: Split::LessEqual,
@@ -328,7 +334,7 @@ fn ensemble(draw: &mut Draw, trees: u32, depth: u32) -> Trees {
 }
 
 /// SplitMix64: the same seed makes the same trees and rows.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
     fn next(&mut self) -> u64 {

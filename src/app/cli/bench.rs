@@ -14,10 +14,10 @@ pub(crate) enum Bench {
     Features(BenchFeatures),
     /// Time a row takes in a tree ensemble, against a naive walk and LightGBM
     Score(BenchScore),
-    /// Payments decided a second from end to end, CPU time per million, where the time goes
+    /// Payments decided a second from end to end, CPU time per million, where it goes; one payment at a time; recovery
     Loop(BenchLoop),
     /// Decisions recomputed from the archive a second, against the live rate of the same run
-    Replay(BenchLoop),
+    Replay(BenchWorld),
     /// The load generator of `ingest`, which starts it: a plan on its input
     #[command(hide = true)]
     Load,
@@ -62,6 +62,15 @@ pub(crate) struct BenchScore {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchLoop {
+    #[command(flatten)]
+    pub(crate) world: BenchWorld,
+    /// So many payments more, each sent when the one before is decided; 0: none
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) one_by_one: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchWorld {
     /// The scenario whose payments are streamed
     #[arg(long, default_value = "small", value_name = "NAME|FILE")]
     pub(crate) scenario: String,

@@ -18,6 +18,7 @@ use crate::contracts::code::Code;
 use crate::contracts::permission::Caller;
 use crate::contracts::verdict::{IngestAnswer, Verdict};
 use crate::domain::vocabulary::IngestResult;
+use crate::governance::latencies::Latency;
 use crate::ingress::ig::encoding::{ACCEPTED, Encoding, Fault};
 use crate::ingress::ig::error::Error;
 use crate::ingress::ig::queue::{Full, Room};
@@ -26,7 +27,7 @@ use crate::ingress::ig::role::Ig;
 use crate::ingress::ig::wait::{self, Patience};
 use crate::ingress::ig::{body, doc, lists};
 use crate::substrate::http::{Api, problem};
-use crate::substrate::tasks;
+use crate::substrate::{meter, tasks};
 
 /// A verdict with its receipt is about this long.
 pub(super) const VERDICT_BYTES: usize = 900;
@@ -69,7 +70,8 @@ async fn events(
 ) -> Response {
     let producer = caller.as_ref().map(|it| it.0.actor.actor_id.as_str());
     let producer = producer.unwrap_or(ANYBODY);
-    match answer(&ig, producer, query.as_deref(), &headers, body).await {
+    let answer = answer(&ig, producer, query.as_deref(), &headers, body);
+    match meter::task("ig http", answer).await {
         Ok((results, is_decided)) => {
             let in_flight = |it: &Verdict| it.result == IngestResult::PublishInFlight;
             let status = match results.iter().any(in_flight) || !is_decided {
@@ -97,9 +99,10 @@ async fn answer(
     let at_most =
         wait::asked(query, &ig.options).map_err(|cause| refuse(400, Code::QueryInvalid, cause))?;
     let (body, room) = content(ig, headers, body).await?;
+    let received = Instant::now();
     let patience = at_most.map(|at_most| Patience {
         at_most,
-        until: Instant::now() + at_most,
+        until: received + at_most,
     });
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or("");
@@ -122,10 +125,18 @@ async fn answer(
         }
         NoVerdicts::Failed(error) => failed(ig, &error),
     })?;
+    let counters = &ig.ground.counters;
+    counters.observe(Latency::Admission, received.elapsed());
     // Who waits holds verdicts, not what was sent.
     drop(body);
     let is_decided = match answer.waiting {
-        Some(waiting) => waiting.finish(&mut answer.verdicts).await,
+        Some(waiting) => {
+            let is_decided = waiting.finish(&mut answer.verdicts).await;
+            if is_decided && answer.verdicts.iter().any(|it| it.decision.is_some()) {
+                counters.observe(Latency::Answer, received.elapsed());
+            }
+            is_decided
+        }
         None => true,
     };
     Ok((answer.verdicts, is_decided))

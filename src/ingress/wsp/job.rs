@@ -25,6 +25,7 @@ use crate::ingress::wsp::lane::{Done, Lane, Refusal};
 use crate::ingress::wsp::{Error, ready, store};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::{Lease, LeaseKey};
+use crate::substrate::meter;
 
 /// How a world is streamed. None of it changes what is decided (L9).
 #[derive(Debug, Clone)]
@@ -193,7 +194,7 @@ impl Streamer<'_> {
                 report: report.clone(),
                 stop: stop.clone(),
             };
-            tasks.spawn(lane.run());
+            tasks.spawn(meter::task("streamer", lane.run()));
             work
         });
         Lanes {

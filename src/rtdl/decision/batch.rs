@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::contracts::canonical;
 use crate::contracts::decision::{
-    ChainLink, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
+    ChainLink, DecisionBody, DecisionEvidence, InputPart, InputRef, SCHEMA_VERSION, record_hash,
 };
 use crate::contracts::run_position::RunPosition;
 use crate::contracts::stamps::Stamps;
@@ -27,6 +27,7 @@ use crate::rtdl::decision::posture::Judged;
 use crate::rtdl::decision::shadow::{self, Shadowed};
 use crate::rtdl::decision::state::RunState;
 use crate::runtime::decisions::keys_of;
+use crate::substrate::meter;
 
 /// One traffic event of this run that is to be decided.
 #[derive(Debug, Clone)]
@@ -50,12 +51,22 @@ pub(super) struct Decided {
     pub(super) body_hash: Digest,
     pub(super) evidence_hash: Digest,
     pub(super) chain: ChainLink,
+    pub(super) admitted_at: Time,
     pub(super) decided_at: Time,
     pub(super) asked: Asked,
     /// What a search finds it by.
     pub(super) keys: Vec<i64>,
     /// What the shadows would have decided.
     pub(super) shadows: Shadowed,
+}
+
+/// What is stored of a decision.
+struct Record {
+    body: Vec<u8>,
+    evidence: Vec<u8>,
+    body_hash: Digest,
+    evidence_hash: Digest,
+    chain: ChainLink,
 }
 
 /// What every decision of a worker shares.
@@ -84,7 +95,9 @@ impl Deciding<'_> {
             event_id: pending.event.event_id.to_string(),
             cause,
         };
-        let applied = state.apply(self.remembered, &pending.event);
+        let applied = meter::section("engine/features, apply", || {
+            state.apply(self.remembered, &pending.event)
+        });
         planted!(
             SecondDecisionOnRepeat,
             drop(applied),
@@ -95,7 +108,9 @@ impl Deciding<'_> {
         let past = state.features(self.remembered);
         let past = past.ok_or_else(|| refused("its features are not warm".to_owned()))?;
         let set = &self.bundle.feature_set;
-        let features = posture::features(set, past, &pending.event, capabilities);
+        let features = meter::section("engine/features, read", || {
+            posture::features(set, past, &pending.event, capabilities)
+        });
         let features = features.map_err(|lost| refused(lost.to_string()))?;
         let given = Given {
             event: &pending.event,
@@ -105,20 +120,17 @@ impl Deciding<'_> {
             posture: self.judged.standing.posture,
             capabilities,
         };
-        let body = decide(self.bundle, &given);
+        let body = meter::section("engine/scoring and policy", || decide(self.bundle, &given));
         let decided = (self.bundle, &pending.decision_id);
-        let shadows = shadow::score(shadow::of(self.wanted), state, &given, decided);
+        let shadows = meter::section("shadows", || {
+            shadow::score(shadow::of(self.wanted), state, &given, decided)
+        });
         position.advance(
             self.shard,
             Position::After(pending.origin_offset.sequence_number.clone()),
         );
-        let evidence = self.evidence(position, pending, found, now);
-        let body_bytes = canonical::to_bytes(&body).map_err(|cause| refused(cause.to_string()))?;
-        let evidence =
-            canonical::to_bytes(&evidence).map_err(|cause| refused(cause.to_string()))?;
-        let (body_hash, evidence_hash) = (record_hash(&body_bytes), record_hash(&evidence));
-        let chain = position.chain().next(&body_hash, &evidence_hash);
-        position.extend(chain);
+        let record = || self.record(position, pending, found, &body, now);
+        let record = meter::section("decision worker, record and hash", record)?;
         Ok(Decided {
             asked: Asked::of(self.bundle, &pending.event, &body),
             decision_id: pending.decision_id,
@@ -127,13 +139,42 @@ impl Deciding<'_> {
             outcome: body.outcome,
             keys: keys_of(|it| pending.event.entity(it), &body),
             degraded: body.degraded,
-            body: body_bytes,
+            body: record.body,
+            evidence: record.evidence,
+            body_hash: record.body_hash,
+            evidence_hash: record.evidence_hash,
+            chain: record.chain,
+            admitted_at: pending.admitted_at,
+            decided_at: now,
+            shadows,
+        })
+    }
+
+    /// Body and evidence as they are stored, hashed and chained; moves `position` past the link.
+    fn record(
+        &self,
+        position: &mut RunPosition,
+        pending: &Pending,
+        found: &Found,
+        body: &DecisionBody,
+        now: Time,
+    ) -> Result<Record, Error> {
+        let refused = |cause: canonical::Error| Error::Decide {
+            event_id: pending.event.event_id.to_string(),
+            cause: cause.to_string(),
+        };
+        let evidence = self.evidence(position, pending, found, now);
+        let body = canonical::to_bytes(body).map_err(refused)?;
+        let evidence = canonical::to_bytes(&evidence).map_err(refused)?;
+        let (body_hash, evidence_hash) = (record_hash(&body), record_hash(&evidence));
+        let chain = position.chain().next(&body_hash, &evidence_hash);
+        position.extend(chain);
+        Ok(Record {
+            body,
             evidence,
             body_hash,
             evidence_hash,
             chain,
-            decided_at: now,
-            shadows,
         })
     }
 

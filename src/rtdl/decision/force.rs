@@ -15,7 +15,7 @@ use crate::runtime::ground::Ground;
 use crate::substrate::db::{self, Client, Row};
 
 const APPEND: &str = include_str!("sql/append_force.sql");
-const READ: &str = include_str!("sql/read_forces.sql");
+pub(super) const READ: &str = include_str!("sql/read_forces.sql");
 
 /// A reason is a sentence, not a document.
 pub const REASON_CHARS_MAX: usize = 1_000;

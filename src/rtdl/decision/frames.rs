@@ -13,7 +13,7 @@ use crate::domain::vocabulary::Stream;
 use crate::engine::frame::{FramePart, JoinFrame};
 use crate::substrate::db::{self, Client, Row};
 
-const READ_BINDINGS: &str = include_str!("sql/read_bindings.sql");
+pub(super) const READ_BINDINGS: &str = include_str!("sql/read_bindings.sql");
 const READ_FRAMES: &str = include_str!("sql/read_frames.sql");
 
 /// A frame and where its parts stand.
@@ -34,32 +34,36 @@ impl Found {
     }
 }
 
-/// Looks the incomplete frames up; complete ones stay as they are.
-pub(super) async fn look_up(
-    client: &Client,
-    pending: &[(FlowKey, Time)],
-    found: &mut [Found],
-) -> Result<(), db::Error> {
-    let open: Vec<usize> = (0..pending.len())
-        .filter(|at| !found[*at].is_complete())
-        .collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<FlowKey> = open.iter().map(|at| pending[*at].0.clone()).collect();
-    for (at, frame) in open.into_iter().zip(read(client, &keys).await?) {
-        found[at] = frame;
-    }
-    Ok(())
+/// The incomplete ones: their places, and the keys of their flows.
+pub(super) fn open(pending: &[(FlowKey, Time)], found: &[Found]) -> Vec<(usize, Digest)> {
+    let open = (0..pending.len()).filter(|at| !found[*at].is_complete());
+    open.map(|at| (at, pending[at].0.digest())).collect()
 }
 
-/// The frames of `flows`, in their order; what is not there (yet) is absent from its frame.
-async fn read(client: &Client, flows: &[FlowKey]) -> Result<Vec<Found>, db::Error> {
-    let flow_keys: Vec<Digest> = flows.iter().map(FlowKey::digest).collect();
+/// The frame key of each flow, as far as it is bound.
+pub(super) async fn bound(
+    client: &Client,
+    open: &[(usize, Digest)],
+) -> Result<HashMap<Digest, Digest>, db::Error> {
+    if open.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let flow_keys: Vec<Digest> = open.iter().map(|it| it.1).collect();
     let statement = client.prepare_cached(READ_BINDINGS).await?;
     let rows = client.query(&statement, &[&flow_keys]).await?;
-    let bound: HashMap<Digest, Digest> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
 
+/// Reads the frames of the flows that are bound; what is not there (yet) is absent from its frame.
+pub(super) async fn fill(
+    client: &Client,
+    open: Vec<(usize, Digest)>,
+    bound: &HashMap<Digest, Digest>,
+    found: &mut [Found],
+) -> Result<(), db::Error> {
+    if bound.is_empty() {
+        return Ok(());
+    }
     let mut frame_keys: Vec<Digest> = bound.values().copied().collect();
     frame_keys.sort_unstable();
     frame_keys.dedup();
@@ -69,11 +73,11 @@ async fn read(client: &Client, flows: &[FlowKey]) -> Result<Vec<Found>, db::Erro
     for row in &rows {
         add_part(frames.entry(row.get(0)).or_default(), row)?;
     }
-    let frame_of = |flow: &Digest| bound.get(flow).and_then(|frame| frames.get(frame));
-    Ok(flow_keys
-        .iter()
-        .map(|flow| frame_of(flow).cloned().unwrap_or_default())
-        .collect())
+    for (at, flow) in open {
+        let frame = bound.get(&flow).and_then(|frame| frames.get(frame));
+        found[at] = frame.cloned().unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn add_part(found: &mut Found, row: &Row) -> Result<(), db::Error> {

@@ -11,10 +11,11 @@ use crate::domain::offset::ShardRef;
 use crate::domain::time::Time;
 use crate::governance::counters::Counter;
 use crate::rtdl::decision::frames::{self, Found};
+use crate::rtdl::decision::watermark::{self, Watermarks};
 use crate::rtdl::decision::worker::{Item, Items, Worker};
-use crate::rtdl::decision::{Error, force, watermark};
+use crate::rtdl::decision::{Error, force};
 use crate::runtime::ground::Ground;
-use crate::substrate::db::Client;
+use crate::substrate::db::{self, Client};
 
 /// Context is looked for again after 2, 4, 8, … ms, at most this.
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(32);
@@ -31,11 +32,18 @@ pub(super) async fn context_scopes(ground: &Ground) -> Result<BTreeSet<String>, 
     Ok(scopes)
 }
 
+/// What is sent together must not wait for a statement to be prepared: another would go ahead.
+async fn prepare(client: &Client) -> Result<(), db::Error> {
+    for sql in [watermark::READ, force::READ, frames::READ_BINDINGS] {
+        client.prepare_cached(sql).await?;
+    }
+    Ok(())
+}
+
 impl Worker {
     /// The lowest watermark of the context groups. A reshard is met by the drained parent, before
     /// anything is judged: its children hold what comes after it.
-    async fn context_watermark(&mut self, client: &Client) -> Result<Option<Time>, Error> {
-        let watermarks = watermark::read(client).await?;
+    async fn context_watermark(&mut self, watermarks: &Watermarks) -> Result<Option<Time>, Error> {
         let n_drained = watermarks.n_drained(&self.context_scopes);
         if self.context_drained < n_drained {
             self.context_scopes = context_scopes(&self.ground).await?;
@@ -72,10 +80,20 @@ impl Worker {
         let mut look_again = Duration::from_millis(2);
         loop {
             let client = self.ground.db.get().await?;
-            // Before the frames: what the watermark covers is then in the frames, if it exists.
-            let watermark = self.context_watermark(&client).await?;
-            self.forces = force::read(&client, Some(*self.run())).await?;
-            frames::look_up(&client, &pending, &mut found).await?;
+            prepare(&client).await?;
+            let run = Some(*self.run());
+            let open = frames::open(&pending, &found);
+            // Sent together, and carried out as they are sent: the watermark before the frames, so that what it
+            // covers is in the frames, if it exists.
+            let (watermarks, forces, bound) = tokio::try_join!(
+                biased;
+                watermark::read(&client),
+                force::read(&client, run),
+                frames::bound(&client, &open),
+            )?;
+            self.forces = forces;
+            let watermark = self.context_watermark(&watermarks).await?;
+            frames::fill(&client, open, &bound, &mut found).await?;
             drop(client);
             let judged = |at: usize| watermark.is_some_and(|mark| mark >= pending[at].1);
             let ready = (0..pending.len()).take_while(|at| found[*at].is_complete() || judged(*at));

@@ -95,6 +95,16 @@ impl Restore<'_> {
         }
     }
 
+    /// The same memory without snapshots, from the archive as far as it has come.
+    ///
+    /// # Errors
+    /// Those of bus and archive.
+    pub(super) async fn restore_from_archive(&self) -> Result<Restored, Error> {
+        let tips = &self.ready.tips;
+        self.replay(self.empty(), tips, 0, Source::ArchiveFirst)
+            .await
+    }
+
     /// From the newest snapshot that holds; one that does not is passed over with a warning.
     async fn use_snapshots(&self) -> Option<Restored> {
         let run = self.run();

@@ -34,8 +34,8 @@ use crate::rtdl::decision::{join, snapshot, store, worker};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
-use crate::substrate::db;
 use crate::substrate::tasks::Tasks;
+use crate::substrate::{db, meter};
 
 const LIST_RUNS: &str = include_str!("sql/list_open_runs.sql");
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -52,6 +52,8 @@ pub struct Options {
     /// Of so many decisions the memory is written out at most once.
     pub snapshot_decisions: i64,
     pub memory: Memory,
+    /// How often the log is looked at for decisions that somebody waits for and nobody told of.
+    pub look_ms: u64,
 }
 
 /// The role; one a process.
@@ -103,12 +105,12 @@ impl Decision {
         shadows: Shadows,
     ) -> Arc<Decision> {
         Arc::new(Decision {
+            told: Arc::new(Told::new(ground.counters.clone())),
             ground: ground.acting_as("svc:decision"),
             options,
             bundles,
             shadows,
             looked: Looked::new(),
-            told: Arc::default(),
         })
     }
 
@@ -126,12 +128,15 @@ impl Decision {
 
     pub fn start(self: &Arc<Self>, tasks: &mut Tasks) {
         let (role, stop) = (Arc::clone(self), tasks.stop_token());
-        tasks.spawn("decision", async move {
-            role.tend(stop).await;
-            role.told.close();
-        });
+        tasks.spawn("decision", async move { role.tend(stop).await });
+    }
+
+    /// Tells those that wait in this process, whoever decides.
+    pub fn start_telling(&self, tasks: &mut Tasks) {
         let (told, stop) = (Arc::clone(&self.told), tasks.stop_token());
-        tasks.spawn("decision told", told.look(self.ground.db.clone(), stop));
+        let look_every = Duration::from_millis(self.options.look_ms);
+        let serve = told.serve(self.ground.clone(), look_every, stop);
+        tasks.spawn("decision told", serve);
     }
 
     /// Keeps a worker on every run that it can lease, until stopped.
@@ -217,7 +222,8 @@ impl Decision {
             if let Some(worker) = self.worker(&client, partitions, found).await? {
                 known.is_working = true;
                 let stop = stop.child_token();
-                workers.spawn(async move { (run, Box::pin(worker.work(stop)).await) });
+                let work = meter::task("decision worker", Box::pin(worker.work(stop)));
+                workers.spawn(async move { (run, work.await) });
             }
         }
         // Closed runs are not thought of for ever.

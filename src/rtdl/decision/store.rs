@@ -1,6 +1,8 @@
 //! What a worker writes: decisions by COPY, counts and quarantine by row, all in the transaction
 //! that moves its position.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 
 use crate::contracts::fact::Fact;
@@ -55,6 +57,8 @@ pub(super) struct Batch {
     pub(super) now: Time,
     /// In whose name it asks for actions.
     pub(super) ground: Ground,
+    /// Whether others are told of it when it is committed.
+    pub(super) is_told: AtomicBool,
 }
 
 #[async_trait]
@@ -66,14 +70,15 @@ impl Effects for Batch {
     async fn write(&self, tx: &Transaction<'_>) -> Result<(), consumer::Error> {
         append_decisions(tx, &self.key.run, &self.decided).await?;
         asked::append(tx, &self.ground, self.now, &self.decided).await?;
-        search::append(tx, &self.key.run, &self.decided).await?;
         append_quarantine(tx, DECISION, &self.refused, self.now).await?;
         facts::append(tx, &self.facts).await?;
-        // A batch of nothing but other runs' records counts nothing of this one.
-        if self.counts.seen > self.counts.other_runs {
-            let asked = asked::counts(&self.decided);
-            append_count(tx, &self.key, &self.counts, asked, self.now).await?;
-        }
+        let is_told = tokio::try_join!(
+            biased;
+            search::append(tx, &self.key.run, &self.decided),
+            append_count(tx, self),
+        )?
+        .1;
+        self.is_told.store(is_told, Ordering::Relaxed);
         Ok(shadow::append(tx, &self.key.run, &self.decided).await?)
     }
 }
@@ -157,34 +162,32 @@ pub(super) struct CountKey {
     pub(super) last_seq: i64,
 }
 
-async fn append_count(
-    tx: &Transaction<'_>,
-    key: &CountKey,
-    counts: &Counts,
-    (escalated, actions_requested): (i32, i32),
-    now: Time,
-) -> Result<(), db::Error> {
+/// Returns whether the commit tells other processes.
+async fn append_count(tx: &Transaction<'_>, batch: &Batch) -> Result<bool, db::Error> {
+    let (key, counts) = (&batch.key, &batch.counts);
+    // A batch of nothing but other runs' records counts nothing of this one.
+    if counts.seen <= counts.other_runs {
+        return Ok(false);
+    }
+    let (escalated, actions_requested) = asked::counts(&batch.decided);
     let statement = tx.prepare_cached(APPEND_COUNT).await?;
-    tx.execute(
-        &statement,
-        &[
-            &Day::of(now),
-            &key.run,
-            &key.last_seq,
-            &key.epoch,
-            &key.batch_no,
-            &counts.seen,
-            &counts.decided,
-            &counts.repeated,
-            &counts.quarantined,
-            &counts.other_runs,
-            &now,
-            &escalated,
-            &actions_requested,
-        ],
-    )
-    .await?;
-    Ok(())
+    let values: [&(dyn ToSql + Sync); 14] = [
+        &Day::of(batch.now),
+        &key.run,
+        &key.last_seq,
+        &key.epoch,
+        &key.batch_no,
+        &counts.seen,
+        &counts.decided,
+        &counts.repeated,
+        &counts.quarantined,
+        &counts.other_runs,
+        &batch.now,
+        &escalated,
+        &actions_requested,
+        &batch.ground.holder,
+    ];
+    Ok(tx.query_one(&statement, &values).await?.get(0))
 }
 
 async fn append_quarantine(

@@ -1,13 +1,14 @@
 //! Who waits for which decision: a worker tells here what it has committed. What no worker of this
-//! process tells (another process decided, a commit whose outcome came to light later, a decision
-//! older than the question) is looked up in the decision log, all ids with one statement.
+//! process tells is heard of from the process that decided it (`heard.rs`); now and then the decision log is
+//! looked at all the same, all ids with one statement: for an outcome that came to light late, and where no
+//! notice comes through.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::contracts::canonical;
@@ -16,18 +17,25 @@ use crate::contracts::decision_notice::{DecisionNotice, DecisionWaiter, Decision
 use crate::domain::digest::Digest;
 use crate::domain::ids::DecisionId;
 use crate::domain::time::Time;
+use crate::governance::counters::{Counters, Way};
 use crate::rtdl::decision::batch::Decided;
-use crate::substrate::db::{self, Db};
+use crate::rtdl::decision::heard;
+use crate::runtime::ground::Ground;
+use crate::substrate::db::{self, Day, Db};
 
 const READ: &str = include_str!("sql/read_decided.sql");
-/// An id that waits this long is looked for in the log, and again.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Before every decision.
+pub(super) const EVER: Day = Day(0);
+/// How long those that wait when the process is told to stop may still be told.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// The waiting ids of a process.
-#[derive(Default)]
 pub(super) struct Told {
     state: Mutex<State>,
     wake: Notify,
+    /// Whether anybody waits.
+    is_awaited: watch::Sender<bool>,
+    counters: Counters,
 }
 
 #[derive(Default)]
@@ -46,8 +54,44 @@ struct Waiting {
 }
 
 impl Told {
+    pub(super) fn new(counters: Counters) -> Told {
+        Told {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            is_awaited: watch::Sender::new(false),
+            counters,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what the change of `state` means for those that look after it.
+    fn changed(&self, state: &State) {
+        let is_awaited = !state.waiting.is_empty();
+        self.is_awaited
+            .send_if_modified(|it| std::mem::replace(it, is_awaited) != is_awaited);
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        *self.is_awaited.borrow()
+    }
+
+    /// How often somebody began to wait.
+    pub(super) fn n_watches(&self) -> u64 {
+        self.lock().watches_count
+    }
+
+    /// Comes when somebody waits.
+    pub(super) async fn awaited(&self) {
+        self.until(true).await;
+    }
+
+    async fn until(&self, is_awaited: bool) {
+        let mut changes = self.is_awaited.subscribe();
+        // It cannot close: it is here.
+        drop(changes.wait_for(|it| *it == is_awaited).await);
     }
 
     /// Tells what was committed to whoever waits for it.
@@ -58,30 +102,50 @@ impl Told {
         }
         for row in decided {
             if let Some(waiting) = state.waiting.remove(&row.decision_id) {
+                self.counters.add_told(Way::Memory, 1);
                 waiting.tell(notice(&row.body, &row.body_hash, row.decided_at));
             }
         }
+        self.changed(&state);
     }
 
-    /// Nobody decides any more: whoever waits goes on.
-    pub(super) fn close(&self) {
+    /// Nobody is told any more: whoever waits goes on.
+    fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
         state.waiting.clear();
+        self.changed(&state);
     }
 
-    /// Looks for what workers of this process do not tell, until stopped.
-    pub(super) async fn look(self: Arc<Self>, db: Db, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+    /// Tells of what workers of this process do not, until stopped and for as long as anybody still waits then,
+    /// [`GRACE`] at most.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        ground: Ground,
+        look_every: Duration,
+        stop: CancellationToken,
+    ) {
+        let over = CancellationToken::new();
+        tokio::join!(
+            self.look(&ground.db, look_every, &over),
+            heard::hear(&self, &ground, &over),
+            async {
+                stop.cancelled().await;
+                drop(tokio::time::timeout(GRACE, self.until(false)).await);
+                over.cancel();
+            }
+        );
+        self.close();
+    }
+
+    async fn look(&self, db: &Db, look_every: Duration, over: &CancellationToken) {
+        loop {
             let due = tokio::select! {
                 () = self.wake.notified() => self.due(false),
-                () = tokio::time::sleep(LOOK_EVERY) => self.due(true),
-                () = stop.cancelled() => return,
+                () = tokio::time::sleep(look_every) => self.due(true),
+                () = over.cancelled() => return,
             };
-            if due.is_empty() {
-                continue;
-            }
-            if let Err(error) = self.look_once(&db, &due).await {
+            if let Err(error) = self.look_at(db, &due, EVER, Way::Look).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "decisions could not be looked up; it tries again"
@@ -104,16 +168,34 @@ impl Told {
         due
     }
 
-    async fn look_once(&self, db: &Db, due: &[DecisionId]) -> Result<(), db::Error> {
+    /// Looks for every id that waits, in the decisions since a day.
+    pub(super) async fn look_at_all(&self, db: &Db, since: Day, way: Way) -> Result<(), db::Error> {
+        let all: Vec<DecisionId> = self.lock().waiting.keys().copied().collect();
+        self.look_at(db, &all, since, way).await
+    }
+
+    async fn look_at(
+        &self,
+        db: &Db,
+        ids: &[DecisionId],
+        since: Day,
+        way: Way,
+    ) -> Result<(), db::Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         let client = db.get().await?;
         let statement = client.prepare_cached(READ).await?;
-        for row in client.query(&statement, &[&due]).await? {
+        let rows = client.query(&statement, &[&ids, &since]).await?;
+        let mut state = self.lock();
+        for row in rows {
             let id: DecisionId = row.get(0);
-            let notice = notice(row.get(1), &row.get(2), row.get(3));
-            if let Some(waiting) = self.lock().waiting.remove(&id) {
-                waiting.tell(notice);
+            if let Some(waiting) = state.waiting.remove(&id) {
+                self.counters.add_told(way, 1);
+                waiting.tell(notice(row.get(1), &row.get(2), row.get(3)));
             }
         }
+        self.changed(&state);
         Ok(())
     }
 }
@@ -152,6 +234,7 @@ impl DecisionWaiter for Waiter {
                 let waiting = state.waiting.entry(*id).or_default();
                 waiting.watches.push((number, sender.clone()));
             }
+            self.0.changed(&state);
         }
         drop(state);
         Box::new(Watch {
@@ -200,5 +283,6 @@ impl Drop for Watch {
                 state.waiting.remove(id);
             }
         }
+        self.told.changed(&state);
     }
 }

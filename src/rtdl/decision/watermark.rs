@@ -8,7 +8,7 @@ use crate::domain::time::Time;
 use crate::runtime::lineage::END_OF_TIME;
 use crate::substrate::db::{self, Client};
 
-const READ: &str = include_str!("sql/read_watermarks.sql");
+pub(super) const READ: &str = include_str!("sql/read_watermarks.sql");
 
 /// How far each shard has been read.
 pub(super) struct Watermarks(Vec<(String, Option<Time>)>);

@@ -21,6 +21,7 @@ use crate::domain::vocabulary::{EventClass, Posture, Stream};
 use crate::engine::bundle::CompiledBundle;
 use crate::engine::event::EventRecord;
 use crate::governance::counters::Counter;
+use crate::governance::latencies::Latency;
 use crate::law;
 use crate::planted;
 use crate::rtdl::decision::adopt::Resolving;
@@ -331,10 +332,14 @@ impl Worker {
             facts: facts.into_iter().collect(),
             now,
             ground: self.ground.clone(),
+            is_told: AtomicBool::new(false),
         };
         self.commit(position, &batch).await?;
         self.anchors.note(&batch.decided);
         self.told.tell(&batch.decided);
+        self.ground
+            .counters
+            .add_notices(u64::from(batch.is_told.into_inner()));
         self.count(&batch.decided, judged.as_ref(), counts);
         Ok(())
     }
@@ -448,6 +453,11 @@ impl Worker {
         if let Some(state) = &self.state {
             let (in_memory, away) = state.feature_bytes();
             counters.set_feature_bytes(pins, in_memory, away);
+        }
+        for row in decided {
+            let took = row.decided_at.micros() - row.admitted_at.micros();
+            let took = Duration::from_micros(took.max(0).unsigned_abs());
+            counters.observe(Latency::Decision, took);
         }
         for reason in decided.iter().flat_map(|row| &row.degraded) {
             counters.add_degraded(pins, reason, 1);

@@ -7,6 +7,7 @@ mod copy;
 mod endpoint;
 mod error;
 mod fitness;
+mod listen;
 pub mod managed;
 pub mod migrate;
 pub mod private;
@@ -29,6 +30,7 @@ pub use tokio_postgres::{IsolationLevel, Row, Statement};
 pub use copy::copy_in;
 pub use endpoint::Endpoint;
 pub use error::{DriverError, Error};
+pub use listen::Listener;
 pub use types::Day;
 
 use watch::Wire;
@@ -78,6 +80,8 @@ impl Default for PoolOptions {
 pub struct Db {
     pool: Pool,
     flushes: Arc<AtomicU64>,
+    /// How a connection beside the pool is made.
+    apart: Arc<(tokio_postgres::Config, Wire, Duration)>,
 }
 
 impl Db {
@@ -111,7 +115,9 @@ impl Db {
             tls: endpoint.trust.client_config()?.map(MakeRustlsConnect::new),
             answer_max: (options.statement_ms_max > 0).then_some(answer),
             flushes: Arc::clone(&flushes),
+            heard: None,
         };
+        let apart = Arc::new((config.clone(), wire.clone(), connect));
         // A closed connection is seen without asking; a round trip per use would buy no certainty.
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
@@ -127,7 +133,11 @@ impl Db {
                 what: "the pool is misbuilt",
                 source: None,
             })?;
-        Ok(Db { pool, flushes })
+        Ok(Db {
+            pool,
+            flushes,
+            apart,
+        })
     }
 
     /// A connection, given back when dropped. Statements are cached per connection through

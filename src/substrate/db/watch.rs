@@ -14,12 +14,15 @@ use deadpool_postgres::Connect as MakeClient;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_postgres::config::Host;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, NoTls, TlsConnect, TlsStream};
-use tokio_postgres::{Client, Config, Connection, Error, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::substrate::meter;
 
 /// Makes watched connections.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ pub(super) struct Wire {
     pub(super) answer_max: Option<Duration>,
     /// Of all its connections.
     pub(super) flushes: Arc<AtomicU64>,
+    /// Woken by every notification that the server sends; none: nobody asks for any.
+    pub(super) heard: Option<Arc<Notify>>,
 }
 
 impl MakeClient for Wire {
@@ -46,24 +51,35 @@ impl MakeClient for Wire {
                 let watch = Watch::new(None, Arc::clone(&self.flushes));
                 let (client, connection) =
                     config.connect_raw(Watched { link, watch }, NoTls).await?;
-                return Ok((client, spawn(connection)));
+                return Ok((client, spawn(connection, self.heard.clone())));
             }
             let (client, connection) = config.connect(self.clone()).await?;
-            Ok((client, spawn(connection)))
+            Ok((client, spawn(connection, self.heard.clone())))
         })
     }
 }
 
-fn spawn<S, T>(connection: Connection<S, T>) -> JoinHandle<()>
+fn spawn<S, T>(mut connection: Connection<S, T>, heard: Option<Arc<Notify>>) -> JoinHandle<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::warn!(error = %error, "a connection to the database broke");
+    let drive = async move {
+        loop {
+            match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                Some(Ok(AsyncMessage::Notification(_))) => {
+                    heard.iter().for_each(|it| it.notify_one());
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    tracing::warn!(error = %error, "a connection to the database broke");
+                    return;
+                }
+                None => return,
+            }
         }
-    })
+    };
+    tokio::spawn(meter::task("database driver", drive))
 }
 
 type TlsOf = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
