@@ -71,7 +71,13 @@ impl Shop<'_> {
     fn pay(&mut self) -> Value {
         self.paid += 1;
         let id = format!("p{}", self.paid);
-        self.port.send(&self.till.payment(&id, self.paid, 100));
+        let mut events = self.till.payment(&id, self.paid, 100);
+        for event in &mut events {
+            event["tenant_id"] = "acme".into();
+        }
+        for verdict in self.port.send(&events) {
+            assert_eq!(verdict["result"], "ADMITTED", "{verdict}");
+        }
         self.port.decision(&self.till.run, &id)
     }
 

@@ -203,7 +203,7 @@ pub(crate) fn till(home: &Home, name: &str) -> Till {
 impl Till {
     /// An event that happens now.
     pub(crate) fn event(&self, class: &str, id: &str, payload: Value) -> Value {
-        let mut event = json!({
+        json!({
             "event_id": id,
             "event_class": class,
             "schema_version": 1,
@@ -213,11 +213,7 @@ impl Till {
             "manifest_fingerprint": self.pins["manifest_fingerprint"],
             "producer": "e2e",
             "payload": payload,
-        });
-        if let Some(tenant) = self.pins.get("tenant_id") {
-            event["tenant_id"] = tenant.clone();
-        }
-        event
+        })
     }
 
     /// The request to authorise a payment.
