@@ -268,7 +268,7 @@ mod tests {
         assert!(spill.bytes() < away / 4, "{}", spill.bytes());
         assert_eq!(ids.text(&spill, held[8_192]).unwrap(), "e8192");
         let again = hold(&mut ids, &mut spill, "f");
-        assert_eq!(ids.pages.len(), 48);
+        assert_eq!(ids.pages.len(), 47);
         assert_eq!(ids.text(&spill, again[5_000]).unwrap(), "f5000");
         let texts = ids.texts(&spill, vec![again[7], held[9_000], again[6]]);
         let mut texts: Vec<String> = texts.unwrap().into_iter().map(|it| it.1).collect();
