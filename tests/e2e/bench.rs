@@ -54,7 +54,7 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
         assert!(ratios.iter().any(|it| of_goal(&it)), "{goal}: {report}");
     }
     for room in [
-        "time of its tasks: engine/features",
+        "time of its tasks: decision worker",
         "CPU of the executable's threads: tokio",
     ] {
         let measures = report["measures"].as_array().unwrap();
