@@ -54,7 +54,7 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
         assert!(ratios.iter().any(|it| of_goal(&it)), "{goal}: {report}");
     }
     for room in [
-        "time of its tasks: engine/features",
+        "time of its tasks: decision worker",
         "CPU of the executable's threads: tokio",
     ] {
         let measures = report["measures"].as_array().unwrap();
@@ -74,7 +74,15 @@ fn a_bench_prints_ratios_with_both_numbers_and_leaves_nothing() {
 fn a_bench_in_a_used_directory_measures_a_run_of_its_own() {
     let home = Home::new();
     for _ in 0..2 {
-        let args = ["--json", "bench", "loop", "--payments", "200"];
+        let args = [
+            "--json",
+            "bench",
+            "loop",
+            "--payments",
+            "200",
+            "--one-by-one",
+            "0",
+        ];
         let report = home.run(&args).expect(DONE).json();
         let sent = &report["ratios"][0]["denominator"];
         assert!(sent.as_f64().is_some_and(|it| it > 0.0), "{report}");
