@@ -175,8 +175,8 @@ fn the_snapshot_of_a_run_is_written_and_read_alike() {
 #[test]
 fn a_snapshot_with_further_states_is_written_and_read_alike() {
     let (first, second) = (set(), compiled(GRAPH_SET));
-    let mut whole = snapshot(state(&first.0).to_bytes(&first.1));
-    let further = state(&second.0).to_bytes(&second.1);
+    let mut whole = snapshot(state(&first.0).to_bytes(&first.1).unwrap());
+    let further = state(&second.0).to_bytes(&second.1).unwrap();
     whole.further = BTreeMap::from([(second.1, further)]);
     let sample = check_as("run_snapshot", "v2_further", &whole.to_bytes());
     assert_eq!(RunSnapshot::from_bytes(&sample).unwrap(), whole);

@@ -87,6 +87,7 @@ fn record(paid: &Paid) -> Guarded {
         class: EventClass::Traffic,
         event: AdmittedEvent {
             payload_hash: envelope.payload_hash().unwrap(),
+            envelope_hash: None,
             admitted_at: ts,
             batch_id: 1,
             envelope,
