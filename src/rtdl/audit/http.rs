@@ -29,7 +29,7 @@ pub struct DecisionView {
     pub body: DecisionBody,
     pub evidence: DecisionEvidence,
     /// What the shadow bundles would have decided; none of it was acted on. No part of the chain.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadows: Vec<ShadowScore>,
 }
 
