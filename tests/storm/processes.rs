@@ -226,6 +226,7 @@ impl Field<'_> {
             self.strike_all();
             stream.let_out(shop.payments);
             self.until_moment(Moment::Decided(shop.payments));
+            stream.all_decided();
             for producer in running {
                 if let Err(cause) = producer.join() {
                     std::panic::resume_unwind(cause);

@@ -22,8 +22,8 @@ const TWICE_EVERY: u64 = 8;
 /// One payment of so many comes late: after so many of its lane's that are younger.
 const LATE_EVERY: u64 = 40;
 const LATE_BY_MAX: u64 = 30;
-/// In the middle of a lane one of so many payments has its context withheld to the end: it is
-/// decided without.
+/// In the middle of a lane one of so many payments has its context withheld until every payment is
+/// decided: it is decided without.
 const WITHHELD_SHARE: usize = 50;
 /// A gate that is silent for longer is left for the other: less than a lease.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
@@ -37,6 +37,8 @@ pub(crate) struct Stream {
     admitted: AtomicU64,
     retries: AtomicU64,
     repeats: AtomicU64,
+    /// Every payment is decided: what was withheld may come.
+    is_decided: AtomicBool,
     /// A producer failed, or nobody waits for them any more.
     is_over: AtomicBool,
 }
@@ -44,6 +46,11 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn let_out(&self, payments: u64) {
         self.let_out.fetch_max(payments, Ordering::SeqCst);
+    }
+
+    /// Lets the context go that was withheld.
+    pub(crate) fn all_decided(&self) {
+        self.is_decided.store(true, Ordering::SeqCst);
     }
 
     /// Payments whose verdicts are all final.
@@ -154,6 +161,12 @@ impl Producer<'_> {
             }
             self.stream.admitted.fetch_add(n as u64, Ordering::SeqCst);
         }
+        let decided = || {
+            let stream = self.stream;
+            let may = stream.is_decided.load(Ordering::SeqCst);
+            (may || stream.is_over()).then_some(())
+        };
+        until("every decision", LONG * 10, decided);
         for payments in later.chunks(10) {
             if !self.send(&payments.concat(), &mut ports) {
                 return;
