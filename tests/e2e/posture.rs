@@ -82,6 +82,11 @@ fn check_refusals(home: &Home, port: &Port) {
         "POSTURE_REFUSED",
     );
     refused(
+        json!({"posture": "NORMAL", "reason": "a\u{0}b"}),
+        400,
+        "POSTURE_REFUSED",
+    );
+    refused(
         json!({"posture": "NORMALISH", "reason": "x"}),
         400,
         "BODY_UNREADABLE",

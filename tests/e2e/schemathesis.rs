@@ -27,7 +27,7 @@ checks.positive_data_acceptance.expected-statuses = ["200", "202", "400", "413",
 include-path-regex = "^/v1/(graph/|decisions$|actions$)"
 checks.positive_data_acceptance.expected-statuses = ["200", "400", "404"]
 [[operations]]
-include-path = "/v1/posture/force"
+include-path-regex = "^/v1/posture/(force|release)$"
 checks.positive_data_acceptance.expected-statuses = ["200", "400", "404"]
 "#;
 

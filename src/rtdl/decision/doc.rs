@@ -62,7 +62,7 @@ fn orders(doc: Doc) -> Doc {
                 ),
                 (
                     Code::PostureRefused,
-                    "give a reason of at most 1000 characters: it is what others will read",
+                    "give a reason of at most 1000 characters, none of them NUL: it is what others will read",
                 ),
             ],
         )

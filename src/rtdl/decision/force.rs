@@ -54,7 +54,9 @@ pub struct Force {
 /// Why an order is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("give a reason of at most {REASON_CHARS_MAX} characters: it is what others will read")]
+    #[error(
+        "give a reason of at most {REASON_CHARS_MAX} characters, none of them NUL: it is what others will read"
+    )]
     Reason,
     #[error("expires_at {expires_at} is not after {now}")]
     Expired { expires_at: Time, now: Time },
@@ -77,7 +79,9 @@ impl From<db::DriverError> for Refusal {
 pub async fn record(ground: &Ground, order: Order) -> Result<Force, Refusal> {
     let now = ground.clock.now();
     let n_chars = order.reason.chars().count();
-    if order.reason.trim().is_empty() || n_chars > REASON_CHARS_MAX {
+    // No column takes a NUL.
+    let is_storable = n_chars <= REASON_CHARS_MAX && !order.reason.contains('\0');
+    if order.reason.trim().is_empty() || !is_storable {
         return Err(Refusal::Reason);
     }
     if let Some(expires_at) = order.expires_at.filter(|it| *it <= now) {
