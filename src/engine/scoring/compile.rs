@@ -1,12 +1,13 @@
-//! From a model's file to flat arrays: every tree is checked, so that a walk can neither leave its
+//! From a model's file to a model: every tree is checked, so that a walk can neither leave its
 //! tree nor go round in it.
 
 use std::cmp::Ordering;
 
 use crate::contracts::feature_set::ValueType;
-use crate::contracts::trees::{FORM, Split, Tree as Shape, Trees};
+use crate::contracts::trees::{FORM, Tree as Shape, Trees};
 use crate::engine::features::FeatureSet;
-use crate::engine::scoring::{Model, Node, Tree};
+use crate::engine::scoring::Model;
+use crate::engine::scoring::flat::{self, CUTS_MAX, FEATURES_MAX, Flat};
 
 /// Limits of a model: far beyond what trainers make, and within 32 bits.
 pub const TREES_MAX: usize = 10_000;
@@ -97,16 +98,10 @@ impl Model {
         let n_nodes = shape.trees.iter().map(|it| it.feature.len()).sum();
         limit("trees", TREES_MAX, shape.trees.len())?;
         limit("nodes", NODES_MAX, n_nodes)?;
-        limit("features", usize::from(u16::MAX), shape.features.len())?;
-        let mut model = Model {
-            features: bound(&shape.features, set)?,
-            base: shape.base,
-            link: shape.link,
-            nodes: Vec::with_capacity(n_nodes),
-            values: Vec::with_capacity(n_nodes),
-            trees: Vec::with_capacity(shape.trees.len()),
-            expected: shape.base,
-        };
+        limit("features", FEATURES_MAX, shape.features.len())?;
+        let features = bound(&shape.features, set)?;
+        let mut depths = Vec::with_capacity(shape.trees.len());
+        let mut expected = shape.base;
         for (number, tree) in shape.trees.iter().enumerate() {
             let n_features = shape.features.len();
             let depth = check(tree, n_features).map_err(|(node, fault)| CompileError::Tree {
@@ -114,51 +109,19 @@ impl Model {
                 node,
                 fault,
             })?;
-            model.expected += tree.value[0];
-            model.push(tree, shape.split, depth);
+            depths.push(depth);
+            expected += tree.value[0];
         }
-        Ok(model)
-    }
-
-    /// Lays a checked tree out breadth first, so that two children stand side by side.
-    fn push(&mut self, tree: &Shape, split: Split, depth: u32) {
-        let root = self.nodes.len();
-        let place = |at: usize| u32::try_from(at).expect("a model has at most NODES_MAX nodes");
-        let mut queue = vec![0_usize];
-        let mut next = 0;
-        while let Some(&from) = queue.get(next) {
-            let here = root + next;
-            next += 1;
-            self.values.push(tree.value[from]);
-            let Ok(feature) = u16::try_from(tree.feature[from]) else {
-                self.nodes.push(Node {
-                    threshold: f64::INFINITY,
-                    left: place(here),
-                    feature: 0,
-                    missing_right: false,
-                    is_leaf: true,
-                });
-                continue;
-            };
-            let threshold = tree.threshold[from];
-            self.nodes.push(Node {
-                threshold: match split {
-                    Split::LessEqual => threshold,
-                    // Below a float is at most the float before it.
-                    Split::Less => threshold.next_down(),
-                },
-                left: place(root + queue.len()),
-                feature,
-                missing_right: !tree.missing_left[from],
-                is_leaf: false,
-            });
-            queue.push(tree.left[from] as usize);
-            queue.push(tree.right[from] as usize);
-        }
-        self.trees.push(Tree {
-            root: place(root),
-            depth,
-        });
+        let cuts = flat::cuts(shape);
+        let most = cuts.iter().map(Vec::len).max().unwrap_or(0);
+        limit("thresholds of one feature", CUTS_MAX, most)?;
+        Ok(Model {
+            features,
+            base: shape.base,
+            link: shape.link,
+            flat: Flat::of(shape, &depths, cuts),
+            expected,
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 //! is the raw score, up to the rounding of its additions.
 
 mod compile;
+mod flat;
 mod import;
 mod walk;
 
@@ -16,10 +17,12 @@ mod walk;
 mod tests;
 
 pub use crate::engine::scoring::compile::{CompileError, DEPTH_MAX, NODES_MAX, TREES_MAX};
+pub use crate::engine::scoring::flat::{CUTS_MAX, FEATURES_MAX};
 pub use crate::engine::scoring::import::{ImportError, from_lightgbm};
 
 use crate::contracts::decision::Value;
 use crate::contracts::trees::Link;
+use crate::engine::scoring::flat::Flat;
 
 /// A compiled model.
 #[derive(Debug, Clone)]
@@ -28,28 +31,9 @@ pub struct Model {
     features: Vec<(String, usize)>,
     base: f64,
     link: Link,
-    nodes: Vec<Node>,
-    /// Of each node, beside it.
-    values: Vec<f64>,
-    trees: Vec<Tree>,
+    flat: Flat,
     /// The raw score before any feature is known: base plus the values of the roots.
     expected: f64,
-}
-
-/// A node's children stand side by side. A leaf is its own left child and sends everything there.
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    threshold: f64,
-    left: u32,
-    feature: u16,
-    missing_right: bool,
-    is_leaf: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Tree {
-    root: u32,
-    depth: u32,
 }
 
 /// What a model says of one event.
@@ -100,7 +84,7 @@ impl Model {
     /// The raw score of a row, without contributions.
     #[must_use]
     pub fn raw(&self, row: &[f64]) -> f64 {
-        walk::raw(self, row)
+        walk::raw(self.base, &self.flat, row)
     }
 
     /// The score of a raw score.
@@ -116,7 +100,7 @@ impl Model {
     #[must_use]
     pub fn explain(&self, row: &[f64]) -> Score {
         let mut contributions = vec![0.0; self.features.len()];
-        let raw = walk::explained(self, row, &mut contributions);
+        let raw = walk::explained(self.base, &self.flat, row, &mut contributions);
         Score {
             raw,
             score: self.linked(raw),

@@ -87,44 +87,86 @@ fn a_row_is_the_features_as_numbers() {
 }
 
 /// Random trees of random depths: the lanes, the explained walk and a walk over the file's own
-/// arrays agree to the bit, and the contributions add up.
+/// arrays agree to the bit, and the contributions add up. Of few features and of many.
 #[test]
 fn every_walk_agrees_and_contributions_sum_to_the_score() {
+    let few = model(Vec::new()).features;
+    let many: Vec<String> = (0..200).map(|at| format!("f{at}")).collect();
+    let mut text = "feature_set: s\nversion: 1\nfeatures:\n".to_owned();
+    for name in &many {
+        text += &format!("  - {{name: {name}, type: float, expr: '0.5'}}\n");
+    }
+    let wide = FeatureSet::compile("f.yaml", &text).unwrap();
+    agree(few, &set(), Split::LessEqual);
+    agree(many.clone(), &wide, Split::LessEqual);
+    agree(many, &wide, Split::Less);
+}
+
+fn agree(features: Vec<String>, set: &FeatureSet, split: Split) {
     let mut draw = Draw(0);
-    let shapes: Vec<Shape> = (0..101).map(|at| random(&mut draw, at % 8)).collect();
-    let shape = model(shapes);
-    let compiled = Model::of(&shape, &set()).unwrap();
+    let n_features = features.len() as u64;
+    let trees = (0..101).map(|at| random(&mut draw, at % 8, n_features));
+    let shape = Trees {
+        features,
+        split,
+        ..model(trees.collect())
+    };
+    let thresholds: Vec<f64> = shape.trees.iter().map(|it| it.threshold[0]).collect();
+    let compiled = Model::of(&shape, set).unwrap();
     for _ in 0..500 {
-        let row: Vec<f64> = (0..3)
-            .map(|_| match draw.next() % 8 {
-                0 => f64::NAN,
+        let row: Vec<f64> = (0..n_features)
+            .map(|_| match draw.next() % 16 {
+                0 | 1 => f64::NAN,
+                2 => f64::INFINITY,
+                3 => f64::NEG_INFINITY,
+                // Where "below" and "at most" part.
+                4..8 => thresholds[(draw.next() % 101) as usize],
                 _ => draw.unit(),
             })
             .collect();
-        let naive = shape
-            .trees
-            .iter()
-            .fold(shape.base, |sum, it| sum + walk(it, &row));
+        let leaves = shape.trees.iter().map(|it| walk(it, &row, split));
+        let naive = leaves.fold(shape.base, |sum, it| sum + it);
         let score = compiled.explain(&row);
         assert_eq!(score.raw.to_bits(), naive.to_bits());
         assert_eq!(compiled.raw(&row).to_bits(), naive.to_bits());
-        let added = score
-            .contributions
-            .iter()
-            .fold(compiled.expected(), |sum, it| sum + it);
+        let credited = credited(&shape, &row);
+        assert_eq!(score.contributions, credited);
+        let expected = compiled.expected();
+        let added = credited.iter().fold(expected, |sum, it| sum + it);
         assert!((added - score.raw).abs() < 1e-9, "{added} {}", score.raw);
     }
 }
 
-fn walk(tree: &Shape, row: &[f64]) -> f64 {
+/// The steps of every path in order, by feature, over the file's own arrays.
+fn credited(shape: &Trees, row: &[f64]) -> Vec<f64> {
+    let mut credited = vec![0.0; shape.features.len()];
+    for tree in &shape.trees {
+        let mut at = 0;
+        while let Some((feature, next)) = step(tree, at, row, shape.split) {
+            credited[feature] += tree.value[next] - tree.value[at];
+            at = next;
+        }
+    }
+    credited
+}
+
+/// The feature that a node asks for and the node that follows; none of a leaf.
+fn step(tree: &Shape, at: usize, row: &[f64], split: Split) -> Option<(usize, usize)> {
+    let feature = usize::try_from(tree.feature[at]).ok()?;
+    let value = row[feature];
+    let left = match (value.is_nan(), split) {
+        (true, _) => tree.missing_left[at],
+        (false, Split::LessEqual) => value <= tree.threshold[at],
+        (false, Split::Less) => value < tree.threshold[at],
+    };
+    let next = if left { tree.left[at] } else { tree.right[at] };
+    Some((feature, next as usize))
+}
+
+fn walk(tree: &Shape, row: &[f64], split: Split) -> f64 {
     let mut at = 0;
-    while let Ok(feature) = usize::try_from(tree.feature[at]) {
-        let value = row[feature];
-        let left = match value.is_nan() {
-            true => tree.missing_left[at],
-            false => value <= tree.threshold[at],
-        };
-        at = if left { tree.left[at] } else { tree.right[at] } as usize;
+    while let Some((_, next)) = step(tree, at, row, split) {
+        at = next;
     }
     tree.value[at]
 }
@@ -144,7 +186,7 @@ impl Draw {
 }
 
 /// A tree of at most `depth`, parents first, whose branches end early here and there.
-fn random(draw: &mut Draw, depth: u32) -> Shape {
+fn random(draw: &mut Draw, depth: u32, n_features: u64) -> Shape {
     let mut tree = Shape {
         feature: Vec::new(),
         threshold: Vec::new(),
@@ -158,7 +200,7 @@ fn random(draw: &mut Draw, depth: u32) -> Shape {
     while let Some(&at) = queue.get(next) {
         next += 1;
         let is_leaf = at == depth || draw.next().is_multiple_of(6);
-        let feature = i32::try_from(draw.next() % 3).unwrap();
+        let feature = i32::try_from(draw.next() % n_features).unwrap();
         tree.feature.push(if is_leaf { -1 } else { feature });
         tree.threshold.push(draw.unit());
         tree.missing_left.push(draw.next().is_multiple_of(2));
@@ -260,6 +302,50 @@ fn a_tree_has_a_deepest_and_a_walk_ends_there() {
         ),
         "{error}"
     );
+}
+
+/// A rank is 16 bits wide.
+#[test]
+fn a_feature_has_not_too_many_thresholds() {
+    let of = |n_trees: usize| {
+        let mut trees = vec![tree(); n_trees];
+        for (at, tree) in trees.iter_mut().enumerate() {
+            tree.feature[1] = 0;
+            tree.threshold[0] = 2.0 * at as f64;
+            tree.threshold[1] = 2.0 * at as f64 + 1.0;
+        }
+        trees
+    };
+    let balanced = |at: usize| Shape {
+        feature: (0..32_767)
+            .map(|node| if node < 16_383 { 0 } else { -1 })
+            .collect(),
+        threshold: (0..32_767)
+            .map(|node| (1_000 + at * 32_767 + node) as f64 + 0.5)
+            .collect(),
+        missing_left: vec![true; 32_767],
+        left: (0..32_767)
+            .map(|node| if node < 16_383 { 2 * node + 1 } else { 0 })
+            .collect(),
+        right: (0..32_767)
+            .map(|node| if node < 16_383 { 2 * node + 2 } else { 0 })
+            .collect(),
+        value: vec![0.0; 32_767],
+    };
+    let thresholds = |rest: usize| {
+        let mut trees: Vec<Shape> = (0..4).map(balanced).collect();
+        trees.extend(of(rest));
+        model(trees)
+    };
+    // 4 times 16,383, and 2 each.
+    assert!(Model::of(&thresholds(1), &set()).is_ok());
+    let error = Model::of(&thresholds(2), &set()).unwrap_err();
+    let expect = CompileError::TooMany {
+        what: "thresholds of one feature",
+        max: CUTS_MAX,
+        found: CUTS_MAX + 1,
+    };
+    assert_eq!(error, expect);
 }
 
 #[test]
