@@ -1,6 +1,7 @@
 //! What a decision asks of the graph: counts around one entity at the event's time.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::contracts::decision::Value;
 use crate::contracts::feature_set::GraphMeasure;
@@ -11,6 +12,31 @@ use crate::engine::graph::nodes::Graph;
 
 /// A component is counted up to here; a larger one counts as this many.
 pub const COMPONENT_MAX: usize = 1_000;
+
+/// Entities by their numbers.
+type Entities = HashSet<u32, BuildHasherDefault<Spread>>;
+
+/// Numbers are ours and dense, nobody chooses them to collide: one multiplication spreads them. A component
+/// is up to a thousand lookups a decision.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // 2^64 over the golden ratio.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
 
 /// A feature of one entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,14 +92,9 @@ impl Measure {
 
     /// The entities within so many links, the start included. It stops once there are `enough`:
     /// which ones is then chance, how many is not.
-    fn around(
-        &self,
-        graph: &Graph,
-        start: u32,
-        t: i64,
-        (hops, enough): (u32, usize),
-    ) -> HashSet<u32> {
-        let mut met = HashSet::from([start]);
+    fn around(&self, graph: &Graph, start: u32, t: i64, (hops, enough): (u32, usize)) -> Entities {
+        let mut met = Entities::default();
+        met.insert(start);
         let (mut frontier, mut next) = (vec![start], Vec::new());
         let mut at = 0;
         while !frontier.is_empty() && at < hops && met.len() < enough {
