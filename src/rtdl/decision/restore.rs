@@ -12,7 +12,7 @@ use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::planted;
 use crate::rtdl::decision::memory::Memory;
-use crate::rtdl::decision::state::{RunState, Sets};
+use crate::rtdl::decision::state::{Past, RunState, Sets};
 use crate::rtdl::decision::{Error, snapshot};
 use crate::runtime::archive::{self, ArchiveReader, Folder};
 use crate::runtime::ground::Ground;
@@ -255,15 +255,13 @@ impl Restore<'_> {
         shard: &ShardRef,
         records: Vec<BusRecord>,
     ) -> Result<u64, Error> {
-        let (run, primary, shard) = (*self.run(), self.sets.primary.0, shard.clone());
+        let primary = self.sets.primary.0;
         let n_records = records.len() as u64;
+        let parts = self.read_back(shard, records).await;
         let mut taken = std::mem::take(state);
         let taken = tasks::blocking(move || {
-            for record in &records {
-                // What is refused now was refused when it was read first, too.
-                if let Ok(guarded) = guard::guard(&shard, record) {
-                    taken.take_back(&run, &primary, &guarded)?;
-                }
+            for past in parts.iter().flatten() {
+                taken.take_back(&primary, past)?;
             }
             Ok::<_, Error>(taken)
         });
@@ -271,6 +269,25 @@ impl Restore<'_> {
         let n_met = i64::try_from(state.n_met()).unwrap_or(i64::MAX);
         self.progress.store(n_met, Ordering::Relaxed);
         Ok(n_records)
+    }
+
+    /// The run's events among records, in order. Parsing and hashing is most of a restore, and each record
+    /// by itself: every CPU has a part of them.
+    async fn read_back(&self, shard: &ShardRef, mut records: Vec<BusRecord>) -> Vec<Vec<Past>> {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let each = records.len().div_ceil(cpus).max(1);
+        let mut parts = Vec::with_capacity(cpus);
+        while !records.is_empty() {
+            let rest = records.split_off(each.min(records.len()));
+            let part = std::mem::replace(&mut records, rest);
+            let (run, shard) = (*self.run(), shard.clone());
+            parts.push(tasks::blocking(move || {
+                // What is refused now was refused when it was read first, too.
+                let guarded = part.iter().filter_map(|it| guard::guard(&shard, it).ok());
+                guarded.filter_map(|it| Past::of(&run, &it)).collect()
+            }));
+        }
+        futures::future::join_all(parts).await
     }
 }
 

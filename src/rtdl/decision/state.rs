@@ -49,6 +49,27 @@ impl Sets {
     }
 }
 
+/// An event of a run's past, read and checked.
+#[derive(Debug)]
+pub(super) struct Past {
+    id: DecisionId,
+    event: EventRecord,
+}
+
+impl Past {
+    /// Of a record of this run that is a payment: what is none was no decision when it was read first, either.
+    pub(super) fn of(run: &PlatformRunId, guarded: &Guarded) -> Option<Past> {
+        let envelope = &guarded.event.envelope;
+        if envelope.platform_run_id != *run {
+            return None;
+        }
+        Some(Past {
+            id: DecisionId::of(run, EventClass::Traffic, &envelope.event_id),
+            event: EventRecord::parse(&guarded.event).ok()?,
+        })
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct RunState {
     /// Every one has taken the same events.
@@ -145,28 +166,19 @@ impl RunState {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Takes a record of the past: this run's, unless it was met already.
-    pub(super) fn take_back(
-        &mut self,
-        run: &PlatformRunId,
-        primary: &Digest,
-        guarded: &Guarded,
-    ) -> Result<(), Error> {
-        let envelope = &guarded.event.envelope;
-        if envelope.platform_run_id != *run {
+    /// Takes an event of the past, unless it was met already.
+    ///
+    /// # Errors
+    /// When the primary's features refuse it.
+    pub(super) fn take_back(&mut self, primary: &Digest, past: &Past) -> Result<(), Error> {
+        if !self.meet(&past.id) {
             return Ok(());
         }
-        let id = DecisionId::of(run, EventClass::Traffic, &envelope.event_id);
-        if let Ok(event) = EventRecord::parse(&guarded.event)
-            && self.meet(&id)
-        {
-            let applied = self.apply(primary, &event);
-            applied.map_err(|cause| Error::Decide {
-                event_id: event.event_id.to_string(),
-                cause: cause.to_string(),
-            })?;
-        }
-        Ok(())
+        let applied = self.apply(primary, &past.event);
+        applied.map_err(|cause| Error::Decide {
+            event_id: past.event.event_id.to_string(),
+            cause: cause.to_string(),
+        })
     }
 
     pub(super) fn to_snapshot(

@@ -14,7 +14,7 @@ use crate::domain::vocabulary::{EventClass, Stream};
 use crate::engine::event::EventRecord;
 use crate::engine::features::FeatureSet;
 use crate::rtdl::decision::memory::Memory;
-use crate::rtdl::decision::state::{RunState, Sets};
+use crate::rtdl::decision::state::{Past, RunState, Sets};
 use crate::runtime::guard::Guarded;
 
 const PRIMARY: &str = "
@@ -110,7 +110,8 @@ fn decided(state: &mut RunState, primary: &Digest, guarded: &Guarded) -> Option<
 /// Reads `log[from..to]` back as a leg does.
 fn leg(mut state: RunState, set: &Digest, log: &[Guarded]) -> RunState {
     for guarded in log {
-        state.take_back(&run(), set, guarded).unwrap();
+        let past = Past::of(&run(), guarded).unwrap();
+        state.take_back(set, &past).unwrap();
     }
     state
 }
