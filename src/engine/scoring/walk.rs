@@ -56,7 +56,7 @@ pub(super) fn raw(base: f64, flat: &Flat, row: &[f64]) -> f64 {
             sum += flat.values[*leaf as usize];
         }
     };
-    ranked(flat, row, met);
+    ranked(flat, row, &mut [], met);
     sum
 }
 
@@ -77,38 +77,49 @@ pub(super) fn explained(base: f64, flat: &Flat, row: &[f64], contributions: &mut
             sum += flat.values[leaves[lane] as usize];
         }
     };
-    ranked(flat, row, met);
+    let mut path = [[0; LANES]; DEPTH_MAX as usize + 1];
+    ranked(flat, row, &mut path, met);
     sum
 }
 
-/// Walks a row with the ranks of its values; `met` gets each group, its path and its leaves, in order.
-fn ranked(flat: &Flat, row: &[f64], met: impl FnMut(&Group, &[Level], &Level)) {
+/// Walks a row with the ranks of its values; `met` gets each group, its path as far as `path` has room for
+/// it, and its leaves, in order.
+fn ranked(flat: &Flat, row: &[f64], path: &mut [Level], met: impl FnMut(&Group, &[Level], &Level)) {
     let n_ranks = 2 * row.len();
     if n_ranks <= FEW {
         let mut ranks = [0; FEW];
         rank(&flat.cuts, row, &mut ranks);
-        in_lanes(flat, &ranks, met);
+        in_lanes(flat, &ranks, path, met);
     } else {
         let mut ranks = vec![0; n_ranks];
         rank(&flat.cuts, row, &mut ranks);
-        in_lanes(flat, &ranks, met);
+        in_lanes(flat, &ranks, path, met);
     }
 }
 
 #[inline]
-fn in_lanes(flat: &Flat, ranks: &impl Ranks, mut met: impl FnMut(&Group, &[Level], &Level)) {
+fn in_lanes(
+    flat: &Flat,
+    ranks: &impl Ranks,
+    path: &mut [Level],
+    mut met: impl FnMut(&Group, &[Level], &Level),
+) {
     let nodes = flat.nodes.as_slice();
-    let mut path = [[0; LANES]; DEPTH_MAX as usize + 1];
     for group in &flat.groups {
         let mut at = group.roots;
-        path[0] = at;
-        let depth = group.depth as usize;
-        for level in &mut path[1..=depth] {
+        let levels = path.len().min(group.depth as usize + 1);
+        let mut kept = path[..levels].iter_mut();
+        if let Some(level) = kept.next() {
+            *level = at;
+        }
+        for _ in 0..group.depth {
             for at in &mut at {
                 *at = nodes[*at as usize].next(ranks);
             }
-            *level = at;
+            if let Some(level) = kept.next() {
+                *level = at;
+            }
         }
-        met(group, &path[..=depth], &at);
+        met(group, &path[..levels], &at);
     }
 }
