@@ -325,6 +325,11 @@ pub(crate) struct ReplayRange {
     /// The last place, included [default: the newest]
     #[arg(long, value_name = "SEQ")]
     pub(crate) to: Option<i64>,
+    /// Decisions held in memory at a time, about 4 KiB each; a longer range takes a pass over the archive for
+    /// each so many
+    #[arg(long, default_value_t = crate::app::commands::replay::PASS_MAX, value_name = "N",
+        value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) at_a_time: i64,
     /// Also hold the archive against the bus, as far as the bus still keeps the traffic of the range
     #[arg(long)]
     pub(crate) against_bus: bool,

@@ -13,9 +13,9 @@ use crate::rtdl::audit;
 
 pub(crate) async fn run(call: &Call, asked: &BenchWorld) -> anyhow::Result<u8> {
     anyhow::ensure!(
-        asked.payments <= replay::RANGE_MAX,
+        asked.payments <= replay::PASS_MAX,
         "--payments is at most {}: replay holds its decisions in memory",
-        replay::RANGE_MAX
+        replay::PASS_MAX
     );
     let machine = Machine::before();
     let looped = Box::pin(looped::once(call, asked)).await?;

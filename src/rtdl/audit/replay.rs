@@ -44,6 +44,16 @@ pub struct ReplayReport {
     pub shadows: ShadowReport,
 }
 
+impl ReplayReport {
+    /// Takes what another replay saw.
+    pub fn extend(&mut self, other: ReplayReport) {
+        self.compared += other.compared;
+        self.mismatched += other.mismatched;
+        self.mismatches.extend(other.mismatches);
+        self.shadows.extend(other.shadows);
+    }
+}
+
 /// One decision that did not come out the same.
 #[derive(Debug, Clone, Serialize)]
 pub struct Compared {
