@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::contracts::groups::{ARCHIVE, CONTEXT_GROUPS, DECISION, GRAPH_GROUPS};
 use crate::contracts::progress::{FeatureSetProgress, GroupProgress, RunProgress, RunState};
-use crate::contracts::run_position::RunPosition;
+use crate::contracts::run_position::{BASIS_STREAMS, RunPosition};
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{Basis, Position, ShardRef};
 use crate::domain::time::Time;
@@ -133,7 +133,7 @@ pub(crate) async fn behind(ground: &Ground, has_archive: bool) -> anyhow::Result
         behind += groups
             .filter(|group| !leased(&leases, group, shard).reaches(tip))
             .count();
-        if shard.stream == Stream::Traffic {
+        if BASIS_STREAMS.contains(&shard.stream) {
             behind += open
                 .iter()
                 .filter(|run| !decided(&leases, run).position(shard).reaches(tip))
@@ -150,7 +150,7 @@ fn readers(stream: Stream, has_archive: bool) -> Vec<&'static str> {
         .chain(&GRAPH_GROUPS)
         .filter(|(_, read)| *read == stream)
         .map(|(group, _)| *group);
-    let decision = (stream == Stream::Traffic).then_some(DECISION);
+    let decision = BASIS_STREAMS.contains(&stream).then_some(DECISION);
     let archive = has_archive.then_some(ARCHIVE);
     inlets.chain(decision).chain(archive).collect()
 }

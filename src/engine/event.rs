@@ -7,7 +7,7 @@ use crate::contracts::feature_set::Entity;
 use crate::contracts::label_assertion::LabelAssertion;
 use crate::contracts::payload::{AttributeValue, Traffic};
 use crate::domain::digest::Digest;
-use crate::domain::ids::{EventId, LabelAssertionId};
+use crate::domain::ids::{EventId, LabelAssertionId, PlatformRunId};
 use crate::domain::keys::Pins;
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{Channel, EventClass, LabelType};
@@ -148,5 +148,14 @@ impl LabelRecord {
             observed_time: assertion.observed_time,
             is_fraud: assertion.value == "CONFIRMED_FRAUD",
         })
+    }
+
+    /// What a record of the labels' stream says of a payment, and of which run; `None` for a label of another
+    /// type, and for what is none: the Label Store is who refuses it.
+    #[must_use]
+    pub fn read(data: &[u8]) -> Option<(PlatformRunId, LabelRecord)> {
+        let assertion: LabelAssertion = serde_json::from_slice(data).ok()?;
+        let label = LabelRecord::of(&assertion)?;
+        Some((assertion.subject.platform_run_id, label))
     }
 }

@@ -17,6 +17,7 @@ mod inlet;
 mod inlet_faults;
 #[path = "../support/kinesis_server.rs"]
 mod kinesis_server;
+mod labels;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod posture;

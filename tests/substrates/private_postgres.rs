@@ -66,6 +66,23 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Postgres itself says when a backend has its statement. That a process is runnable says nothing: a backend
+/// that still waits for its statement is so too while it wakes, and sees its postmaster go.
+async fn wait_until_it_computes(postgres: &PrivatePostgres, backend: i32) {
+    let watcher = client(&postgres.owner()).await;
+    let computes = "SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%LOOP%' AND wait_event IS NULL";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while watcher
+        .query_opt(computes, &[&backend])
+        .await
+        .unwrap()
+        .is_none()
+    {
+        assert!(Instant::now() < deadline, "the backend does not compute");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn is_live(pid: i32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| !it.is_empty())
 }
@@ -110,11 +127,7 @@ async fn a_killed_postmaster_with_a_busy_orphan_does_not_stop_the_next_start() {
         let spin = "SET statement_timeout = 0; DO $$ BEGIN LOOP NULL; END LOOP; END $$";
         client.batch_execute(spin).await
     });
-    let stat = format!("/proc/{backend}/stat");
-    until("the backend computes", || {
-        fs::read_to_string(&stat).is_ok_and(|it| it.contains(") R "))
-    })
-    .await;
+    wait_until_it_computes(&postgres, backend).await;
     kill(postgres.pid() as i32, Signal::KILL);
     postgres.exited().await;
     assert!(is_live(backend), "no orphan to cope with");

@@ -34,7 +34,8 @@ impl Frauds {
             label.label_assertion_id.clone(),
         );
         let of_event = self.assertions.entry(label.event_id.clone()).or_default();
-        of_event.insert(at, label.is_fraud);
+        // The first stays (L3), as in windows and the projection.
+        of_event.entry(at).or_insert(label.is_fraud);
         if let Some(customer) = self.customers.get(&label.event_id) {
             let asserted = self.asserted.entry(*customer).or_default();
             asserted.insert(label.event_id.clone());

@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::domain::digest::Digest;
 use crate::domain::ids::PlatformRunId;
 use crate::domain::offset::{OriginOffset, Position, SequenceNumber, ShardRef};
+use crate::domain::vocabulary::Stream;
+use crate::engine::event::LabelRecord;
 use crate::rtdl::audit::Error;
-use crate::rtdl::audit::replay::traffic_shards;
+use crate::rtdl::audit::replay::basis_shards;
 use crate::runtime::archive::{ArchiveReader, Folder};
 use crate::runtime::decisions::StoredDecision;
 use crate::runtime::ground::Ground;
@@ -23,7 +25,7 @@ const LIMIT: ReadLimit = ReadLimit {
 /// A bus may answer empty now and then; so often in a row, it keeps no more.
 const EMPTY_READS_MAX: u32 = 100;
 
-/// Compares every traffic record of the run up to the basis of a decision. Returns how many stand in both.
+/// Compares every payment and label of the run up to the basis of a decision. Returns how many stand in both.
 ///
 /// # Errors
 /// [`Error::Basis`] for the first record that the two do not agree on, and those of the substrates.
@@ -31,7 +33,7 @@ pub async fn against_bus(ground: &Ground, last: &StoredDecision) -> Result<u64, 
     let opened = [last.open()?];
     let reader = ArchiveReader::new(ground.db.clone(), ground.objects.clone());
     let mut n_equal = 0;
-    for shard in traffic_shards(&opened) {
+    for shard in basis_shards(&opened) {
         let up_to = opened[0].1.basis.position(&shard).clone();
         let Some(mut kept) = kept(ground, &last.run, &shard, &up_to).await? else {
             continue;
@@ -76,11 +78,7 @@ impl Kept {
         };
         match self.hashes.remove(number) {
             Some(on_bus) if on_bus == hash => Ok(true),
-            Some(_) => Err(differs(
-                shard,
-                number,
-                "its payload hash on the bus is another",
-            )),
+            Some(_) => Err(differs(shard, number, "its hash on the bus is another")),
             None => Err(differs(
                 shard,
                 number,
@@ -99,8 +97,12 @@ fn differs(shard: &ShardRef, number: &SequenceNumber, what: &'static str) -> Err
     Error::Basis { offset, what }
 }
 
-/// The payload hash of an honest record of the run.
+/// The payload hash of an honest record of the run; a label, which carries none, is hashed whole.
 fn hash_of(run: &PlatformRunId, shard: &ShardRef, record: &BusRecord) -> Option<Digest> {
+    if shard.stream == Stream::Labels {
+        let is_ours = LabelRecord::read(&record.data).is_some_and(|(of, _)| of == *run);
+        return is_ours.then(|| Digest::of_bytes(&record.data));
+    }
     let guarded = guard::guard(shard, record).ok()?;
     let is_ours = guarded.event.envelope.platform_run_id == *run;
     is_ours.then_some(guarded.event.payload_hash)

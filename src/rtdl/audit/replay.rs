@@ -1,7 +1,7 @@
 //! Replay: recomputes bodies from the archive and the evidence, and compares them byte for byte.
 //!
 //! The features of a decision are a function of the records up to its basis, so one pass over a
-//! run's archived traffic, in order of the chain, serves any number of its decisions.
+//! run's archived traffic and labels, in order of the chain, serves any number of its decisions.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -11,11 +11,14 @@ use crate::contracts::bundle::Bundle;
 use crate::contracts::canonical;
 use crate::contracts::decision::{DecisionBody, DecisionEvidence, InputPart, ListHit};
 use crate::contracts::envelope::AdmittedEvent;
+use crate::contracts::ready::Ready;
+use crate::contracts::run_position::BASIS_STREAMS;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, EventId, PlatformRunId};
-use crate::domain::offset::{OriginOffset, Position, ShardRef};
+use crate::domain::offset::{Basis, OriginOffset, Position, ShardId, ShardRef};
 use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::FileNames;
+use crate::engine::event::LabelRecord;
 use crate::engine::posture;
 use crate::engine::{
     CompiledBundle, ENGINE_REV, EventRecord, FeatureState, FramePart, Given, JoinFrame, decide,
@@ -28,7 +31,10 @@ use crate::runtime::decisions::StoredDecision;
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded};
 use crate::substrate::bus::BusRecord;
+use crate::substrate::db;
 use crate::substrate::objects::ObjectKey;
+
+const READ_READY: &str = include_str!("sql/read_ready.sql");
 
 /// Decisions whose shadows are read at a time.
 const SHADOWS_OF: usize = 2_000;
@@ -88,7 +94,8 @@ pub async fn replay(
         ground,
         known: BTreeMap::new(),
     };
-    let mut past = Past::open(&reader, first.run, &opened).await?;
+    let begun = begun(ground, &first.run).await?;
+    let mut past = Past::open(&reader, first.run, &begun, &opened).await?;
     past.expect_sets(shadows::sets(ground, decisions).await?);
     let context = fetch_context(&reader, first.run, &opened).await?;
     let mut shadows = BTreeMap::new();
@@ -170,14 +177,47 @@ impl Bundles<'_> {
     }
 }
 
-/// The traffic of a run as the archive has it, applied up to where the last decision needed it.
+/// Where a run began, as READY pinned it: nothing before is of it. What is replayed without its run, as golden
+/// histories are, begins where its archive does.
+pub(super) async fn begun(ground: &Ground, run: &PlatformRunId) -> Result<Basis, Error> {
+    let client = ground.db.get().await?;
+    let statement = client.prepare_cached(READ_READY).await?;
+    let Some(row) = client.query_opt(&statement, &[run]).await? else {
+        return Ok(Basis::default());
+    };
+    let ready: Result<Ready, _> = serde_json::from_slice(row.get(0));
+    Ok(ready
+        .map_err(|cause| db::Error::form("READY", &cause))?
+        .tips)
+}
+
+/// A record that features are made of.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Event(&'a EventRecord),
+    Label(&'a LabelRecord),
+}
+
+impl Part<'_> {
+    fn enter(self, state: &mut FeatureState) -> Result<(), Error> {
+        let entered = match self {
+            Part::Event(event) => state.apply_event(event).map_err(|it| it.to_string()),
+            Part::Label(label) => state.apply_label(label).map_err(|it| it.to_string()),
+        };
+        entered.map_err(|what| Error::Evidence { what })
+    }
+}
+
+/// The traffic and the labels of a run as the archive has them, applied up to where the last decision needed
+/// them.
 pub(super) struct Past<'a> {
     run: PlatformRunId,
     shards: Vec<ShardPast<'a>>,
     met: HashSet<EventId>,
     /// By feature set: a run may have been decided under several.
     states: BTreeMap<Digest, FeatureState>,
-    applied: Vec<EventRecord>,
+    events: Vec<EventRecord>,
+    labels: Vec<LabelRecord>,
     /// All that will be met: with more than one, what was applied is kept for those that come later.
     sets: HashSet<Digest>,
 }
@@ -192,17 +232,18 @@ impl<'a> Past<'a> {
     pub(super) async fn open(
         reader: &'a ArchiveReader,
         run: PlatformRunId,
+        begun: &Basis,
         opened: &[(DecisionBody, DecisionEvidence)],
     ) -> Result<Past<'a>, Error> {
         let mut shards = Vec::new();
-        for shard in traffic_shards(opened) {
+        for shard in basis_shards(opened) {
             // Bases grow along the chain, so the furthest is in the last decision.
             let last = opened
                 .last()
                 .map(|(_, evidence)| evidence.basis.position(&shard).clone());
             let up_to = last.unwrap_or(Position::Start);
             let scan = reader
-                .scan(Folder::Run(run), &shard, &Position::Start, &up_to)
+                .scan(Folder::Run(run), &shard, begun.position(&shard), &up_to)
                 .await?;
             shards.push(ShardPast {
                 shard,
@@ -219,7 +260,8 @@ impl<'a> Past<'a> {
             shards,
             met: HashSet::new(),
             states: BTreeMap::new(),
-            applied: Vec::new(),
+            events: Vec::new(),
+            labels: Vec::new(),
             sets,
         })
     }
@@ -294,7 +336,12 @@ impl<'a> Past<'a> {
         for at in 0..self.shards.len() {
             let basis = evidence.basis.position(&self.shards[at].shard).clone();
             while let Some(record) = self.shards[at].next(&basis).await? {
-                let Ok(guarded) = guard::guard(&self.shards[at].shard, &record) else {
+                let shard = &self.shards[at].shard;
+                if shard.stream == Stream::Labels {
+                    self.apply_label(&record)?;
+                    continue;
+                }
+                let Ok(guarded) = guard::guard(shard, &record) else {
                     continue;
                 };
                 let is_origin = guarded.origin_offset == *origin;
@@ -315,10 +362,9 @@ impl<'a> Past<'a> {
             return Ok(());
         }
         let mut state = FeatureState::new(bundle.feature_set.clone());
-        for event in &self.applied {
-            state.apply_event(event).map_err(|cause| Error::Evidence {
-                what: cause.to_string(),
-            })?;
+        let labels = self.labels.iter().map(Part::Label);
+        for part in self.events.iter().map(Part::Event).chain(labels) {
+            part.enter(&mut state)?;
         }
         self.states.insert(bundle.feature_set_digest, state);
         Ok(())
@@ -334,16 +380,28 @@ impl<'a> Past<'a> {
         if !self.met.insert(event.event_id.clone()) {
             return Ok(None);
         }
-        for state in self.states.values_mut() {
-            let applied = state.apply_event(&event);
-            applied.map_err(|cause| Error::Evidence {
-                what: cause.to_string(),
-            })?;
-        }
+        self.enter(Part::Event(&event))?;
         if self.sets.len() > 1 {
-            self.applied.push(event.clone());
+            self.events.push(event.clone());
         }
         Ok(Some(event))
+    }
+
+    fn apply_label(&mut self, record: &BusRecord) -> Result<(), Error> {
+        let read = LabelRecord::read(&record.data).filter(|(of, _)| *of == self.run);
+        let Some((_, label)) = read else {
+            return Ok(());
+        };
+        self.enter(Part::Label(&label))?;
+        if self.sets.len() > 1 {
+            self.labels.push(label);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, part: Part<'_>) -> Result<(), Error> {
+        let mut states = self.states.values_mut();
+        states.try_for_each(|state| part.enter(state))
     }
 }
 
@@ -365,21 +423,20 @@ impl ShardPast<'_> {
 }
 
 /// The shards that any basis names.
-pub(super) fn traffic_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> {
-    let prefix = format!("{}/", Stream::Traffic);
-    let names = opened
-        .iter()
-        .flat_map(|(_, evidence)| evidence.basis.0.keys());
-    let mut shards: Vec<ShardRef> = names
-        .filter_map(|name| name.strip_prefix(&prefix))
-        .map(|shard| ShardRef {
-            stream: Stream::Traffic,
-            shard_id: crate::domain::offset::ShardId(shard.to_owned()),
-        })
-        .collect();
-    shards.sort();
-    shards.dedup();
-    shards
+pub(super) fn basis_shards(opened: &[(DecisionBody, DecisionEvidence)]) -> Vec<ShardRef> {
+    let bases = opened.iter().map(|(_, evidence)| &evidence.basis);
+    let mut names: Vec<&String> = bases.flat_map(|it| it.0.keys()).collect();
+    names.sort();
+    names.dedup();
+    let named = names.into_iter().filter_map(|name| {
+        let (stream, shard_id) = name.split_once('/')?;
+        let stream = stream.parse().ok()?;
+        let shard_id = ShardId(shard_id.to_owned());
+        BASIS_STREAMS
+            .contains(&stream)
+            .then_some(ShardRef { stream, shard_id })
+    });
+    named.collect()
 }
 
 pub(super) type Context = BTreeMap<OriginOffset, BusRecord>;

@@ -13,7 +13,7 @@ use crate::domain::ids::DecisionId;
 use crate::domain::vocabulary::Outcome;
 use crate::engine::{CompiledBundle, ENGINE_REV};
 use crate::rtdl::audit::Error;
-use crate::rtdl::audit::replay::{Past, fetch_context};
+use crate::rtdl::audit::replay::{Past, begun, fetch_context};
 use crate::runtime::archive::ArchiveReader;
 use crate::runtime::decisions::StoredDecision;
 use crate::runtime::ground::Ground;
@@ -75,7 +75,8 @@ pub async fn what_if(
             .iter()
             .map(StoredDecision::open)
             .collect::<Result<Vec<_>, _>>()?;
-        let mut past = Past::open(&reader, first.run, &opened).await?;
+        let begun = begun(ground, &first.run).await?;
+        let mut past = Past::open(&reader, first.run, &begun, &opened).await?;
         let context = fetch_context(&reader, first.run, &opened).await?;
         for (body, evidence) in &opened {
             let (event, decided) = past.decide(bundle, (body, evidence), &context).await?;

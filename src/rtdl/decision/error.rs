@@ -30,6 +30,8 @@ pub enum Error {
         n_met: usize,
         decided: i64,
     },
+    #[error("taking labels into a run's memory: {0}")]
+    Labels(String),
     /// It begins again, and the worker goes on.
     #[error("warming up a feature set: {0}")]
     WarmUp(String),

@@ -1,4 +1,4 @@
-//! The decision role: reads traffic in log order, joins context with wait and degrade, computes
+//! The decision role: reads labels and traffic in log order, joins context with wait and degrade, computes
 //! features, decides, and appends body, evidence and chain link in the transaction that moves its
 //! position (L4, L5, L6, L12).
 //!
@@ -19,6 +19,7 @@ mod frames;
 mod heard;
 pub mod http;
 mod join;
+mod labels;
 pub mod ladder;
 mod lists;
 mod looks;

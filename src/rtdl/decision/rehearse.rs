@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::contracts::groups::DECISION;
 use crate::contracts::ready::Ready;
-use crate::contracts::run_position::RunPosition;
+use crate::contracts::run_position::{BASIS_STREAMS, RunPosition};
 use crate::domain::ids::PlatformRunId;
-use crate::domain::offset::ShardRef;
-use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::CompiledBundle;
+use crate::rtdl::decision::Error;
 use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::restore::Restore;
 use crate::rtdl::decision::state::Sets;
-use crate::rtdl::decision::{Error, worker};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::substrate::db;
@@ -48,8 +46,11 @@ pub async fn rehearse(
     source: Source,
 ) -> Result<Rehearsed, Error> {
     let (ready, position) = read(ground, run).await?;
-    let shards = ground.bus.shards(Stream::Traffic).await?;
-    let shards: Vec<ShardRef> = shards.iter().map(worker::traffic).collect();
+    let mut shards = Vec::new();
+    for stream in BASIS_STREAMS {
+        let of_stream = ground.bus.shards(stream).await?.into_iter();
+        shards.extend(of_stream.map(|it| it.of(stream)));
+    }
     let restore = Restore {
         ground,
         sets: &Sets::of(bundle, []),

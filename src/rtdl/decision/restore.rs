@@ -16,7 +16,6 @@ use crate::rtdl::decision::state::{Past, RunState, Sets};
 use crate::rtdl::decision::{Error, snapshot};
 use crate::runtime::archive::{self, ArchiveReader, Folder};
 use crate::runtime::ground::Ground;
-use crate::runtime::guard;
 use crate::substrate::bus::{self, BusRecord, ReadFrom, ReadLimit};
 use crate::substrate::tasks;
 
@@ -160,7 +159,10 @@ impl Restore<'_> {
     ) -> Result<Restored, Error> {
         let (mut records_read, mut from_archive) = (0, false);
         for shard in self.shards {
-            let mut at = from.position(shard).clone();
+            // A snapshot of a release that read fewer streams knows nothing of the others.
+            let known = from.0.get(&shard.to_string());
+            let begun = || self.ready.tips.position(shard);
+            let mut at = known.unwrap_or_else(begun).clone();
             if source == Source::ArchiveFirst {
                 let archived = self.read_archive(&mut state, shard, &mut at).await?;
                 records_read += archived;
@@ -271,7 +273,7 @@ impl Restore<'_> {
         Ok(n_records)
     }
 
-    /// The run's events among records, in order. Parsing and hashing is most of a restore, and each record
+    /// What records add to the run's past, in order. Parsing and hashing is most of a restore, and each record
     /// by itself: every CPU has a part of them.
     async fn read_back(&self, shard: &ShardRef, mut records: Vec<BusRecord>) -> Vec<Vec<Past>> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -282,9 +284,8 @@ impl Restore<'_> {
             let part = std::mem::replace(&mut records, rest);
             let (run, shard) = (*self.run(), shard.clone());
             parts.push(tasks::blocking(move || {
-                // What is refused now was refused when it was read first, too.
-                let guarded = part.iter().filter_map(|it| guard::guard(&shard, it).ok());
-                guarded.filter_map(|it| Past::of(&run, &it)).collect()
+                let past = part.iter().map(|it| Past::read(&run, &shard, it));
+                past.flatten().collect()
             }));
         }
         futures::future::join_all(parts).await

@@ -22,6 +22,7 @@ use crate::rtdl::decision::Error;
 use crate::rtdl::decision::adopt::Resolving;
 use crate::rtdl::decision::anchor::Anchors;
 use crate::rtdl::decision::bundles::Bundles;
+use crate::rtdl::decision::labels::Labels;
 use crate::rtdl::decision::ladder::Thresholds;
 use crate::rtdl::decision::looks::{Looked, Looks};
 use crate::rtdl::decision::memory::Memory;
@@ -30,7 +31,7 @@ use crate::rtdl::decision::shadow::Shadows;
 use crate::rtdl::decision::told::{Told, Waiter};
 use crate::rtdl::decision::warm::WarmUps;
 use crate::rtdl::decision::worker::Worker;
-use crate::rtdl::decision::{join, snapshot, store, worker};
+use crate::rtdl::decision::{join, snapshot, store};
 use crate::runtime::ground::Ground;
 use crate::runtime::lease::LeaseKey;
 use crate::runtime::partitions::Partitions;
@@ -250,15 +251,19 @@ impl Decision {
         let Some(lease) = key.take(client, &self.ground.holder, &initial).await? else {
             return Ok(None);
         };
-        let position = RunPosition::parse(&lease.position).map_err(|cause| Error::Position {
-            run,
-            cause: cause.to_string(),
-        })?;
+        let mut position =
+            RunPosition::parse(&lease.position).map_err(|cause| Error::Position {
+                run,
+                cause: cause.to_string(),
+            })?;
+        position.widen(&ready.tips);
         let mut ground = self.ground.clone();
         let (resolving, bundle) = Resolving::begin(&self.bundles, &ready, &mut ground).await?;
         let shards = self.ground.bus.shards(Stream::Traffic).await?;
+        let labels = Labels::new(self.ground.bus.shards(Stream::Labels).await?);
         if let Some(seen_at) = lease.watermark {
-            for shard in shards.iter().map(worker::traffic) {
+            let traffic = shards.iter().map(|it| it.of(Stream::Traffic));
+            for shard in traffic.chain(labels.shard_refs()) {
                 let at = position.basis.position(&shard);
                 self.ground.bus.recall(&shard, at, seen_at);
             }
@@ -277,6 +282,7 @@ impl Decision {
             ready,
             shards,
             drained: BTreeSet::new(),
+            labels,
             context_scopes: join::context_scopes(&self.ground).await?,
             context_drained: 0,
             is_over,

@@ -9,13 +9,15 @@ use crate::contracts::run_position::RunPosition;
 use crate::contracts::run_snapshot::{MET_BYTES, Met, RunSnapshot};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{DecisionId, PlatformRunId};
-use crate::domain::vocabulary::EventClass;
+use crate::domain::offset::ShardRef;
+use crate::domain::vocabulary::{EventClass, Stream};
 use crate::engine::bundle::CompiledBundle;
-use crate::engine::event::EventRecord;
+use crate::engine::event::{EventRecord, LabelRecord};
 use crate::engine::features::{self, FeatureSet, FeatureState, SnapshotError};
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::memory::Memory;
-use crate::runtime::guard::Guarded;
+use crate::runtime::guard::{self, Guarded};
+use crate::substrate::bus::BusRecord;
 
 /// The feature sets that a worker needs.
 #[derive(Debug, Clone)]
@@ -49,30 +51,44 @@ impl Sets {
     }
 }
 
-/// An event of a run's past, read and checked.
+/// What a record adds to a run's past, read and checked.
 #[derive(Debug)]
-pub(super) struct Past {
-    id: DecisionId,
-    event: EventRecord,
+pub(super) enum Past {
+    Event {
+        id: DecisionId,
+        event: Box<EventRecord>,
+    },
+    Label(LabelRecord),
 }
 
 impl Past {
+    /// Of a record of this run, unless it adds nothing: what is refused now was refused when it was read
+    /// first, too.
+    pub(super) fn read(run: &PlatformRunId, shard: &ShardRef, record: &BusRecord) -> Option<Past> {
+        if shard.stream == Stream::Labels {
+            let label = LabelRecord::read(&record.data).filter(|(of, _)| of == run);
+            return label.map(|(_, label)| Past::Label(label));
+        }
+        let guarded = guard::guard(shard, record).ok()?;
+        Past::of(run, &guarded)
+    }
+
     /// Of a record of this run that is a payment: what is none was no decision when it was read first, either.
     pub(super) fn of(run: &PlatformRunId, guarded: &Guarded) -> Option<Past> {
         let envelope = &guarded.event.envelope;
         if envelope.platform_run_id != *run {
             return None;
         }
-        Some(Past {
+        Some(Past::Event {
             id: DecisionId::of(run, EventClass::Traffic, &envelope.event_id),
-            event: EventRecord::parse(&guarded.event).ok()?,
+            event: Box::new(EventRecord::parse(&guarded.event).ok()?),
         })
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct RunState {
-    /// Every one has taken the same events.
+    /// Every one has taken the same events and labels.
     features: BTreeMap<Digest, FeatureState>,
     /// Of every event met: repeats on the bus are dropped.
     met: HashSet<Met>,
@@ -166,17 +182,47 @@ impl RunState {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Takes an event of the past, unless it was met already.
+    /// Takes a label into the features of every set, before or after its event; one that is there changes
+    /// nothing. Another set than the primary's that is lost starts over.
+    ///
+    /// # Errors
+    /// When the primary's is lost.
+    pub(super) fn apply_label(
+        &mut self,
+        primary: &Digest,
+        label: &LabelRecord,
+    ) -> Result<(), Error> {
+        let mut lost = None;
+        self.features
+            .retain(|digest, state| match state.apply_label(label) {
+                Err(error) if digest == primary => {
+                    lost = Some(error);
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(feature_set = %digest, error = %error, "a feature set beside the primary's is lost; it starts over");
+                    false
+                }
+                Ok(()) => true,
+            });
+        lost.map_or(Ok(()), |cause| Err(Error::Labels(cause.to_string())))
+    }
+
+    /// Takes a part of the past, unless it is there already.
     ///
     /// # Errors
     /// When the primary's features refuse it.
     pub(super) fn take_back(&mut self, primary: &Digest, past: &Past) -> Result<(), Error> {
-        if !self.meet(&past.id) {
+        let (id, event) = match past {
+            Past::Event { id, event } => (id, event),
+            Past::Label(label) => return self.apply_label(primary, label),
+        };
+        if !self.meet(id) {
             return Ok(());
         }
-        let applied = self.apply(primary, &past.event);
+        let applied = self.apply(primary, event);
         applied.map_err(|cause| Error::Decide {
-            event_id: past.event.event_id.to_string(),
+            event_id: event.event_id.to_string(),
             cause: cause.to_string(),
         })
     }

@@ -11,7 +11,7 @@ use crate::domain::ids::{DecisionId, ManifestFingerprint, PlatformRunId, Scenari
 use crate::domain::offset::{OriginOffset, ShardId};
 use crate::domain::time::Time;
 use crate::domain::vocabulary::{EventClass, Stream};
-use crate::engine::event::EventRecord;
+use crate::engine::event::{EventRecord, LabelRecord};
 use crate::engine::features::FeatureSet;
 use crate::rtdl::decision::memory::Memory;
 use crate::rtdl::decision::state::{Past, RunState, Sets};
@@ -36,6 +36,8 @@ features:
   - {name: since, entity: [customer_id], agg: time_since_last, window: 1d, include_current: false}
   - {name: large, entity: [customer_id], agg: count, window: 1d, filter: "event.amount_minor > 500"}
   - {name: sharers, graph: shared_customers, entity: [device_id]}
+  - {name: frauds, entity: [merchant_id], agg: fraud_share, window: 2h}
+  - {name: near, graph: labelled_neighbours, entity: [customer_id]}
 "#;
 
 /// One record on the log: which payment (a repeat, where it was before), and when it was made.
@@ -46,6 +48,27 @@ struct Paid {
     customer: u8,
     merchant: u8,
     amount: u16,
+}
+
+/// A record of either log.
+#[derive(Debug, Clone)]
+enum Record {
+    Paid(Box<Guarded>),
+    Label(LabelRecord),
+}
+
+/// The `nth` label on the log: of a payment, which may be yet to come or never to.
+fn label(nth: usize, payment: u16, minutes: u16, is_fraud: bool) -> Record {
+    Record::Label(LabelRecord {
+        event_id: format!("e{payment}").parse().unwrap(),
+        label_assertion_id: format!("l{nth}").parse().unwrap(),
+        observed_time: minute(minutes),
+        is_fraud,
+    })
+}
+
+fn minute(nth: u16) -> Time {
+    Time::from_micros(1_700_000_000_000_000 + 60_000_000 * i64::from(nth))
 }
 
 fn set(text: &str) -> (Digest, Arc<FeatureSet>) {
@@ -60,7 +83,7 @@ fn run() -> PlatformRunId {
 /// As the log holds it: the same payment is the same record wherever it stands.
 fn record(paid: &Paid) -> Guarded {
     let id = paid.payment;
-    let ts = Time::from_micros(1_700_000_000_000_000 + 60_000_000 * i64::from(paid.minutes));
+    let ts = minute(paid.minutes);
     let envelope = Envelope {
         event_id: format!("e{id}").parse().unwrap(),
         event_class: EventClass::Traffic.to_string(),
@@ -107,13 +130,49 @@ fn decided(state: &mut RunState, primary: &Digest, guarded: &Guarded) -> Option<
     })
 }
 
-/// Reads `log[from..to]` back as a leg does.
-fn leg(mut state: RunState, set: &Digest, log: &[Guarded]) -> RunState {
-    for guarded in log {
-        let past = Past::of(&run(), guarded).unwrap();
-        state.take_back(set, &past).unwrap();
+/// As the worker works a record off: a label enters every set, and decides nothing.
+fn worked(state: &mut RunState, primary: &Digest, record: &Record) -> Option<EventRecord> {
+    match record {
+        Record::Paid(guarded) => decided(state, primary, guarded),
+        Record::Label(label) => {
+            state.apply_label(primary, label).unwrap();
+            None
+        }
+    }
+}
+
+/// Reads a stretch of both logs back as a leg does: one log after the other.
+fn leg(mut state: RunState, set: &Digest, logs: &[Record]) -> RunState {
+    let (mut events, mut labels) = (Vec::new(), Vec::new());
+    for record in logs {
+        match record {
+            Record::Paid(guarded) => events.push(Past::of(&run(), guarded).unwrap()),
+            Record::Label(label) => labels.push(Past::Label(label.clone())),
+        }
+    }
+    for past in events.iter().chain(&labels) {
+        state.take_back(set, past).unwrap();
     }
     state
+}
+
+/// Payments and labels as they come.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let one = (
+        any::<prop::sample::Index>(),
+        0..70u16,
+        0..600u16,
+        any::<bool>(),
+    );
+    (payments(), prop::collection::vec(one, 0..30)).prop_map(|(paid, labels)| {
+        let paid = paid.iter().map(|it| Record::Paid(Box::new(record(it))));
+        let mut log: Vec<Record> = paid.collect();
+        for (nth, (at, payment, minutes, is_fraud)) in labels.into_iter().enumerate() {
+            let at = at.index(log.len() + 1);
+            log.insert(at, label(nth, payment, minutes, is_fraud));
+        }
+        log
+    })
 }
 
 fn payments() -> impl Strategy<Value = Vec<Paid>> {
@@ -158,11 +217,10 @@ proptest! {
     /// read when it joins.
     #[test]
     fn a_warmed_set_is_one_that_was_always_there(
-        log in payments(),
+        log in records(),
         legs in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..6),
     ) {
         let (primary, warmed) = (set(PRIMARY), set(WARMED));
-        let log: Vec<Guarded> = log.iter().map(record).collect();
         let always = Sets { primary: primary.clone(), others: [warmed.clone()].into() };
         let (mut there, mut worker) = (empty(&always), empty(&Sets::one(primary.0, primary.1)));
         let fresh = || empty(&Sets::one(warmed.0, Arc::clone(&warmed.1)));
@@ -180,7 +238,7 @@ proptest! {
         }
         let memory = leg(memory, &warmed.0, &log[read..joins_at]);
 
-        for (at, guarded) in log.iter().enumerate() {
+        for (at, record) in log.iter().enumerate() {
             if at == joins_at {
                 let n_met = i64::try_from(worker.n_met()).unwrap();
                 prop_assert!(memory.has_met(n_met), "both have met the same");
@@ -188,13 +246,13 @@ proptest! {
             if at >= joins_at {
                 break;
             }
-            decided(&mut there, &primary.0, guarded);
-            decided(&mut worker, &primary.0, guarded);
+            worked(&mut there, &primary.0, record);
+            worked(&mut worker, &primary.0, record);
         }
         worker.join(memory);
-        for guarded in &log[joins_at..] {
-            let event = decided(&mut there, &primary.0, guarded);
-            prop_assert_eq!(event.is_some(), decided(&mut worker, &primary.0, guarded).is_some());
+        for record in &log[joins_at..] {
+            let event = worked(&mut there, &primary.0, record);
+            prop_assert_eq!(event.is_some(), worked(&mut worker, &primary.0, record).is_some());
             if let Some(event) = event {
                 let wanted = there.features(&warmed.0).unwrap().compute(&event).unwrap();
                 prop_assert_eq!(worker.features(&warmed.0).unwrap().compute(&event).unwrap(), wanted);

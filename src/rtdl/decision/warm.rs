@@ -16,13 +16,14 @@ use crate::contracts::progress::{FeatureSetProgress, FeatureSetState};
 use crate::contracts::run_position::RunPosition;
 use crate::domain::digest::Digest;
 use crate::domain::offset::ShardRef;
+use crate::domain::vocabulary::Stream;
 use crate::engine::bundle::{CompiledBundle, PRIMARY_SLOT};
 use crate::engine::features::FeatureSet;
 use crate::law;
 use crate::rtdl::decision::Error;
 use crate::rtdl::decision::restore::{Restore, Source};
 use crate::rtdl::decision::state::{RunState, Sets};
-use crate::rtdl::decision::worker::{Worker, traffic};
+use crate::rtdl::decision::worker::Worker;
 use crate::substrate::db;
 
 const SAY: &str = include_str!("sql/say_features.sql");
@@ -75,8 +76,10 @@ impl Worker {
         Sets::of(&self.remembered, self.wanted.values().map(AsRef::as_ref))
     }
 
+    /// Of every stream that the memory is made of.
     fn shard_refs(&self) -> Vec<ShardRef> {
-        self.shards.iter().map(traffic).collect()
+        let traffic = self.shards.iter().map(|it| it.of(Stream::Traffic));
+        traffic.chain(self.labels.shard_refs()).collect()
     }
 
     /// The memory of this run, restored when there is none: most runs that a worker

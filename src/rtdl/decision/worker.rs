@@ -30,6 +30,7 @@ use crate::rtdl::decision::asked;
 use crate::rtdl::decision::batch::{Decided, Deciding, Pending};
 use crate::rtdl::decision::force::Force;
 use crate::rtdl::decision::frames::Found;
+use crate::rtdl::decision::labels::Labels;
 use crate::rtdl::decision::lists;
 use crate::rtdl::decision::posture::{Asked, Judged, RunPosture, StoreErrors};
 use crate::rtdl::decision::state::RunState;
@@ -38,7 +39,7 @@ use crate::rtdl::decision::told::Told;
 use crate::rtdl::decision::warm::WarmUps;
 use crate::rtdl::decision::{Error, Options};
 use crate::rtdl::decision::{shadow, snapshot};
-use crate::runtime::commit;
+use crate::runtime::commit::{self, Effects};
 use crate::runtime::ground::Ground;
 use crate::runtime::guard::{self, Guarded, Refused};
 use crate::runtime::lease::Lease;
@@ -81,6 +82,7 @@ pub(super) struct Worker {
     pub(super) shards: Vec<Shard>,
     /// Those of them that are read to their end.
     pub(super) drained: BTreeSet<ShardId>,
+    pub(super) labels: Labels,
     /// The scopes of the context groups whose watermarks judge a missing part.
     pub(super) context_scopes: BTreeSet<String>,
     /// How many of them were drained when they were listed.
@@ -100,13 +102,6 @@ pub(super) struct Worker {
     pub(super) renewed: Instant,
 }
 
-pub(super) fn traffic(shard: &Shard) -> ShardRef {
-    ShardRef {
-        stream: Stream::Traffic,
-        shard_id: shard.shard_id.clone(),
-    }
-}
-
 impl Worker {
     pub(super) fn run(&self) -> &PlatformRunId {
         &self.ready.pins.platform_run_id
@@ -120,9 +115,9 @@ impl Worker {
             // Asked before the read: what is sent after the end is seen to be refused by the gate.
             let was_over = self.is_over.load(Ordering::SeqCst);
             let asked_at = self.ground.clock.now();
-            let mut n_read = 0;
+            let mut n_read = self.hear_labels(false).await?;
             let ready = lineage::ready(&self.shards, &self.drained);
-            let ready: Vec<ShardRef> = ready.map(traffic).collect();
+            let ready: Vec<ShardRef> = ready.map(|it| it.of(Stream::Traffic)).collect();
             for shard in ready {
                 n_read += self.step(&shard, &stop).await?;
             }
@@ -131,7 +126,8 @@ impl Worker {
                 break;
             }
             if n_read == 0 {
-                self.renew(Some(asked_at)).await?;
+                let taken_at = self.labels.taken_at();
+                self.renew(taken_at.map(|it| it.min(asked_at))).await?;
             }
             if self.anchors.is_due() {
                 self.anchors.write(&self.ground).await;
@@ -195,6 +191,7 @@ impl Worker {
                 false => Ok(0),
             };
         }
+        self.hear_labels(true).await?;
         let mut items = self.sort_out(shard, &read.records).await?;
         let mut has_waited = false;
         while !items.is_empty() {
@@ -334,7 +331,7 @@ impl Worker {
             ground: self.ground.clone(),
             is_told: AtomicBool::new(false),
         };
-        self.commit(position, &batch).await?;
+        self.commit_batch(position, &batch).await?;
         self.anchors.note(&batch.decided);
         self.told.tell(&batch.decided);
         self.ground
@@ -418,19 +415,30 @@ impl Worker {
         deciding.decide(state, position, pending, found, now)
     }
 
-    /// Commits what was decided with the position (L4).
-    async fn commit(&mut self, position: RunPosition, effects: &Batch) -> Result<(), Error> {
+    /// Commits what was decided.
+    async fn commit_batch(&mut self, position: RunPosition, batch: &Batch) -> Result<(), Error> {
         self.ground.enter(Corridor::DlaAppend).await?;
-        asked::enter(&self.ground, effects).await?;
-        let to = position.to_text();
+        asked::enter(&self.ground, batch).await?;
         self.partitions
-            .ensure(&self.ground.db.get().await?, Day::of(effects.now))
+            .ensure(&self.ground.db.get().await?, Day::of(batch.now))
             .await?;
+        self.commit(position, batch, batch.now).await?;
+        self.batch_no += 1;
+        Ok(())
+    }
+
+    /// Commits the effects of what was read with the position behind it (L4).
+    pub(super) async fn commit<E: Effects>(
+        &mut self,
+        position: RunPosition,
+        effects: &E,
+        now: Time,
+    ) -> Result<(), Error> {
+        let to = position.to_text();
         let committed = commit::commit(&self.ground, &self.lease, effects, &to, None).await;
-        self.store_errors.note(effects.now, committed?);
+        self.store_errors.note(now, committed?);
         self.lease.moved(to);
         self.position = position;
-        self.batch_no += 1;
         self.renewed = Instant::now();
         Ok(())
     }

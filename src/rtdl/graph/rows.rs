@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize as _;
 
 use crate::contracts::graph::{EntityKind, EntityRef};
-use crate::contracts::label_assertion::LabelAssertion;
 use crate::contracts::payload::{ArrivalEntities, Traffic};
 use crate::domain::ids::{EventId, LabelAssertionId, PlatformRunId};
 use crate::domain::time::Time;
@@ -64,14 +63,10 @@ impl Rows {
     /// Takes a label that says whether a payment was fraud; one of another form has no row: the Label
     /// Store is who refuses it. With a run, only its own.
     pub(super) fn take_label(&mut self, record: &BusRecord, of: Option<&PlatformRunId>) {
-        let Ok(assertion) = serde_json::from_slice::<LabelAssertion>(&record.data) else {
+        let Some((run, label)) = LabelRecord::read(&record.data) else {
             return;
         };
-        let run = assertion.subject.platform_run_id;
-        if of.is_some_and(|it| *it != run) {
-            return;
-        }
-        if let Some(label) = LabelRecord::of(&assertion) {
+        if of.is_none_or(|it| *it == run) {
             let (id, observed) = (label.label_assertion_id, label.observed_time);
             let asserted = (run, label.event_id, observed, id);
             self.labels.entry(asserted).or_insert(label.is_fraud);

@@ -66,6 +66,17 @@ pub struct Shard {
     pub is_closed: bool,
 }
 
+impl Shard {
+    /// Its name among all shards; the stream is the one that it was listed of.
+    #[must_use]
+    pub fn of(&self, stream: Stream) -> ShardRef {
+        ShardRef {
+            stream,
+            shard_id: self.shard_id.clone(),
+        }
+    }
+}
+
 /// Where a read begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReadFrom {

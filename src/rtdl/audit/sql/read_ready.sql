@@ -1,0 +1,1 @@
+SELECT ready FROM governance.run WHERE platform_run_id = $1
