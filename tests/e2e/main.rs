@@ -27,6 +27,7 @@ mod home;
 mod hostile;
 #[path = "../support/intents.rs"]
 mod intents;
+mod labels;
 mod live;
 mod lockstep;
 mod malformed;

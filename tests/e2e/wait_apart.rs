@@ -5,7 +5,7 @@ use rustix::process::Signal;
 
 use crate::events::{NDJSON, Port, Till};
 use crate::home::{DONE, Home};
-use crate::servers::Servers;
+use crate::servers;
 
 /// The value of the counter whose line has this name and label.
 fn count(port: &Port, name: &str, label: &str) -> u64 {
@@ -30,22 +30,10 @@ fn pay(gate: &Port, till: &Till, id: &str, seq: i64, query: &str) -> serde_json:
 #[test]
 fn a_gate_answers_with_what_another_process_decided() {
     let mut home = Home::new();
-    let servers = Servers::up(&home);
-    let bare: Vec<(&str, &str)> = servers
-        .env
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
-    let provision = ["--profile", "local_parity", "provision"];
-    home.start_at("keys", &provision, &bare).wait().expect(DONE);
-    let env = servers.env_with_keys(&home, "keys");
-    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    home.under("local_parity", &env);
-    let key = std::fs::read_to_string(home.dir().join("keys/auth/local.key")).unwrap();
-
+    let (_servers, key) = servers::provisioned(&mut home, &[]);
     let role = |name: &str, role: &str| {
         let mut process = home.start_at(name, &["--role", role], &[]);
-        let port = Port::at(&process.listening(), key.trim());
+        let port = Port::at(&process.listening(), &key);
         (process, port)
     };
     let (gate_process, gate) = role("ig", "ig");

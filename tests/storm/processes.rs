@@ -14,7 +14,7 @@ use crate::home::{DONE, Home, LONG, until};
 use crate::ledger::{self, Ledger};
 use crate::payments::events;
 use crate::producers::{self, Producer, Stream};
-use crate::servers::{Server, Servers};
+use crate::servers::{self, Server, Servers};
 use crate::shop::{self, Shop};
 use crate::site::{self, Site};
 use crate::weather::{Draws, Weather};
@@ -71,18 +71,7 @@ pub(crate) fn storm(weather: &Weather) {
         SNAPSHOT_DECISIONS,
     );
     let mut home = weather.home(&[setting]);
-    let servers = Servers::up(&home);
-    let keyless: Vec<_> = pairs(&servers.env);
-    home.start_at(
-        "keys",
-        &["--profile", "local_parity", "provision"],
-        &keyless,
-    )
-    .wait()
-    .expect(DONE);
-    let env = servers.env_with_keys(&home, "keys");
-    home.under("local_parity", &pairs(&env));
-    let key = std::fs::read_to_string(home.dir().join("keys/auth/local.key")).unwrap();
+    let (servers, key) = servers::provisioned(&mut home, &[]);
     let ledger = Ledger::of(&servers);
     let shop = shop::open(&home, weather.payments);
     weather.say("the servers are up, the run is pinned");
@@ -93,7 +82,7 @@ pub(crate) fn storm(weather: &Weather) {
         servers: &servers,
         ledger: &ledger,
         shop: &shop,
-        key: key.trim().to_owned(),
+        key,
         site: Site::new(&home),
         stream: &Stream::default(),
         kills: BTreeMap::new(),
@@ -113,13 +102,6 @@ pub(crate) fn storm(weather: &Weather) {
         shop.payments,
         kills.join(", ")
     ));
-}
-
-fn pairs(env: &[(String, String)]) -> Vec<(&str, &str)> {
-    let pairs = env.iter();
-    pairs
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
 }
 
 /// Strikes spread over the stream: each kind comes, as often as any other, in an order, at moments

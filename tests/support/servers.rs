@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::home::Home;
+use crate::home::{DONE, Home};
 
 /// Killed when dropped: their data go with the home, so nothing is worth a shutdown of seconds.
 pub(crate) struct Servers {
@@ -88,6 +88,26 @@ impl Drop for Servers {
             self.kill(server);
         }
     }
+}
+
+/// Servers that are provisioned, with everything of the home under `local_parity` on them and these settings; and
+/// the key of whoever calls from outside.
+pub(crate) fn provisioned(home: &mut Home, settings: &[(&str, &str)]) -> (Servers, String) {
+    let servers = Servers::up(home);
+    let provision = ["--profile", "local_parity", "provision"];
+    let made = home.start_at("keys", &provision, &pairs(&servers.env));
+    made.wait().expect(DONE);
+    let env = servers.env_with_keys(home, "keys");
+    home.under("local_parity", &[&pairs(&env), settings].concat());
+    let key = std::fs::read_to_string(home.dir().join("keys/auth/local.key")).unwrap();
+    (servers, key.trim().to_owned())
+}
+
+fn pairs(env: &[(String, String)]) -> Vec<(&str, &str)> {
+    let pairs = env.iter();
+    pairs
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 /// The servers stay in the script's process group, which outlives it and goes with the test.
