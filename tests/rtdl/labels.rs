@@ -19,7 +19,7 @@ use crate::archiver::{archive_all, patient};
 use crate::decider::{POLICY, Run, told};
 use crate::world::{admitted, bytes, pins, world};
 
-const FEATURES: &str = r"
+pub(crate) const FEATURES: &str = r"
 feature_set: labelled
 version: 1
 features:
@@ -36,12 +36,12 @@ features:
 ";
 const HOUR: i64 = 3_600_000_000;
 
-fn labelled(features: &str) -> Bundle {
+pub(crate) fn labelled(features: &str) -> Bundle {
     Bundle::new("labelled", features, POLICY)
 }
 
 /// Payment `seq` is made in this hour.
-fn at(seq: i64) -> Time {
+pub(crate) fn at(seq: i64) -> Time {
     let start: Time = "2025-03-01T00:00:00Z".parse().unwrap();
     start.plus_micros(seq * HOUR)
 }
@@ -92,7 +92,7 @@ fn event(pins: &Pins, class: EventClass, seq: i64) -> Bytes {
 }
 
 /// What somebody says of payment `seq`, known from `observed` on.
-fn label(pins: &Pins, seq: i64, observed: Time, value: &str) -> LabelAssertion {
+pub(crate) fn label(pins: &Pins, seq: i64, observed: Time, value: &str) -> LabelAssertion {
     let subject = LabelSubject {
         platform_run_id: pins.platform_run_id,
         event_id: format!("e{seq}").parse().unwrap(),
@@ -122,7 +122,12 @@ type Known = BTreeMap<i64, Time>;
 async fn say(run: &Run, known: &Known) {
     let labels = known.iter();
     let labels = labels.map(|(seq, observed)| label(&run.pins, *seq, *observed, "CONFIRMED_FRAUD"));
-    let records = labels.map(|it| Bytes::from(serde_json::to_vec(&it).unwrap()));
+    put(run, labels.collect()).await;
+}
+
+pub(crate) async fn put(run: &Run, labels: Vec<LabelAssertion>) {
+    let records = labels.iter();
+    let records = records.map(|it| Bytes::from(serde_json::to_vec(it).unwrap()));
     run.world.put(Stream::Labels, records.collect()).await;
 }
 
@@ -142,7 +147,7 @@ fn counted(seq: i64, known: &Known) -> (f64, i64) {
     (frauds as f64 / of_merchant.len() as f64, i64::from(near))
 }
 
-fn share(body: &DecisionBody) -> f64 {
+pub(crate) fn share(body: &DecisionBody) -> f64 {
     match body.features["share"] {
         Value::Float(share) => share,
         ref other => panic!("{other:?}"),

@@ -1,22 +1,25 @@
 //! Streams that are split and merged while they are read: inlets, archive and decisions go on with
 //! the children when the parents are drained.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
+use fraudplat::domain::time::Time;
 use fraudplat::domain::vocabulary::{EventClass, Stream};
 use fraudplat::substrate::aws::Credentials;
 use fraudplat::substrate::bus::Shard;
 use fraudplat::substrate::bus::kinesis::{KinesisBus, Options, StreamOptions};
 use fraudplat::substrate::clock::{SystemClock, SystemEntropy};
 
-use crate::decider::{FEATURES, Run};
+use crate::decider::Run;
 use crate::kinesis_server::KinesisServer;
+use crate::labels::{self, FEATURES, label, labelled};
 use crate::world::{eventually, world};
 
-const RESHARDED: [Stream; 2] = [Stream::FlowAnchor, Stream::Traffic];
+const RESHARDED: [Stream; 3] = [Stream::FlowAnchor, Stream::Traffic, Stream::Labels];
 
 struct Resharded {
     run: Run,
@@ -110,6 +113,13 @@ impl Resharded {
         .await;
     }
 
+    /// Says of these payments that they were fraud, known from the first payment on.
+    async fn say(&self, seqs: RangeInclusive<i64>) {
+        let known: Time = "2025-01-01T00:00:00Z".parse().unwrap();
+        let label = |seq| label(&self.run.pins, seq, known, "CONFIRMED_FRAUD");
+        labels::put(&self.run, seqs.map(label).collect()).await;
+    }
+
     async fn decided(&self) -> i64 {
         let sql = "SELECT count(*) FROM dla.decision";
         self.run.world.number(sql).await
@@ -119,18 +129,23 @@ impl Resharded {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_on_through_splits_and_merges() {
     let mut it = resharded().await;
+    let bundle = labelled(FEATURES);
+    it.run.store(&bundle).await;
+    it.say(1..=10).await;
     it.run.pay(50).await;
     // Between two lives of the worker, which then finds parents and children together.
     for stream in RESHARDED {
         it.split_first(stream).await;
     }
+    it.say(11..=20).await;
     it.run.pay(50).await;
-    it.run.decide(FEATURES).await;
+    it.run.decide_under(&bundle).await;
     // While it reads: children appear when it stands at the tip.
     let (first, second) = (it.run.expect(40), it.run.expect(40));
     let operate = async {
         for seqs in [first, second] {
             let wanted = *seqs.end();
+            it.say(wanted - 9..=wanted).await;
             for class in &EventClass::ALL[..3] {
                 it.run.put(*class, seqs.clone()).await;
             }
@@ -145,9 +160,10 @@ async fn a_run_goes_on_through_splits_and_merges() {
             }
         }
     };
-    tokio::join!(it.run.decide(FEATURES), operate);
+    tokio::join!(it.run.decide_under(&bundle), operate);
+    it.say(181..=190).await;
     it.run.pay(50).await;
-    it.run.decide(FEATURES).await;
+    it.run.decide_under(&bundle).await;
 
     let world = &it.run.world;
     // Every context of every payment was there in time.
@@ -159,5 +175,23 @@ async fn a_run_goes_on_through_splits_and_merges() {
     let client = world.db.owner.get().await.unwrap();
     let row = client.query_one(sql, &[]).await.unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (5, 6));
+    // Of the labels too: fifty, of which the last decision knows all.
+    let (body, evidence) = it.run.log().await.pop().unwrap();
+    let tips = world.tips(&[Stream::Labels]).await;
+    let known = tips.0.iter();
+    let known = known.filter(|(shard, tip)| {
+        evidence
+            .basis
+            .0
+            .get(*shard)
+            .is_some_and(|it| it.reaches(tip))
+    });
+    assert_eq!((known.count(), tips.0.len()), (6, 6), "{evidence:?}");
+    // All were made at one time: by their ids are they before or after each other.
+    let is_before = |seq: &i64| format!("e{seq}") <= body.event_id.to_string();
+    let is_fraud = |seq: &i64| matches!(seq, 1..=20 | 131..=140 | 171..=190);
+    let all: Vec<i64> = (1..=230).filter(is_before).collect();
+    let frauds = all.iter().filter(|it| is_fraud(it)).count();
+    assert_eq!(labels::share(&body), frauds as f64 / all.len() as f64);
     it.run.replay().await;
 }

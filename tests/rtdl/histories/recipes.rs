@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fraudplat::contracts::bundle::Bundle;
 use fraudplat::contracts::envelope::AdmittedEvent;
 use fraudplat::contracts::feature_set::Entity;
+use fraudplat::contracts::label_assertion::LabelAssertion;
 use fraudplat::contracts::policy::ListChange;
 use fraudplat::domain::time::Time;
 use fraudplat::domain::vocabulary::{EventClass, Posture, SourceType};
@@ -18,12 +19,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::decider::Run;
+use crate::labels::{at, label, put as put_labels};
 use crate::world::{admitted, bytes};
 
 /// The histories, in order of their names.
-pub(super) const NAMES: [&str; 4] = [
+pub(super) const NAMES: [&str; 5] = [
     "baseline",
     "graph_and_takeover",
+    "labels",
     "late",
     "model_and_postures",
 ];
@@ -33,6 +36,7 @@ pub(super) async fn make(name: &str) -> (&'static str, Run) {
     match name {
         "baseline" => baseline().await,
         "graph_and_takeover" => graph_and_takeover().await,
+        "labels" => labels().await,
         "late" => late().await,
         "model_and_postures" => model_and_postures().await,
         other => panic!("no recipe of {other}; there are {NAMES:?}"),
@@ -242,6 +246,61 @@ async fn graph_and_takeover() -> (&'static str, Run) {
     run.decide_under(&late).await;
     (
         "graph features; a takeover without snapshots; another feature set from the middle on",
+        run,
+    )
+}
+
+const LABELLED: &str = r"
+feature_set: labels
+version: 1
+features:
+  - {name: frauds, entity: [merchant_id], agg: fraud_share, window: 4d}
+  - {name: frauds_before, entity: [customer_id], agg: fraud_share, window: 7d, delay: 1d, empty: 0}
+  - {name: near, graph: labelled_neighbours, entity: [customer_id], hops: 2}
+  - {name: beside, graph: labelled_neighbours, entity: [device_id], hops: 1}
+  - {name: n, entity: [customer_id], agg: count, window: 3d}
+";
+const LABELLING: &str = r#"
+policy: labels
+policy_rev: 1
+default: APPROVE
+precedence: strictest
+rules:
+  - {id: L1, owner: t, description: "Near a fraudster", when: "features.near > 1", outcome: STEP_UP, score: 20, reason_code: NEAR}
+  - {id: L2, owner: t, description: "A bad place", when: "features.frauds > 0.2", outcome: REVIEW, score: 30, reason_code: PLACE}
+  - {id: L3, owner: t, description: "Known for fraud", when: "features.frauds_before > 0.1", outcome: DECLINE, score: 60, reason_code: KNOWN}
+"#;
+
+/// Labels that come before, with and long after their payments, that are taken back, and that a second worker finds
+/// without the first one's memory.
+async fn labels() -> (&'static str, Run) {
+    let mut run = Run::open().await;
+    let bundle = Bundle::new("labels", LABELLED, LABELLING);
+    run.store(&bundle).await;
+    for nth in 0..4_i64 {
+        let of = |seq: i64| -> Vec<LabelAssertion> {
+            let say = |seq, observed, value| label(&run.pins, seq, observed, value);
+            let fraud = say(seq, at(seq + seq % 30), "CONFIRMED_FRAUD");
+            match seq % 12 {
+                0 => vec![fraud, say(seq, at(seq + 60), "CONFIRMED_LEGIT")],
+                3 | 8 => vec![fraud],
+                5 => vec![say(seq + 40, at(seq), "CONFIRMED_FRAUD")],
+                _ => Vec::new(),
+            }
+        };
+        let seqs = nth * 40 + 1..=nth * 40 + 40;
+        put_labels(&run, seqs.flat_map(of).collect()).await;
+        if nth == 2 {
+            run.world.ground.holder = "second".to_owned();
+            for file in run.snapshots() {
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+        pay(&mut run, 40).await;
+        run.decide_under(&bundle).await;
+    }
+    (
+        "labels before, with and after their payments, some taken back; a takeover without snapshots",
         run,
     )
 }
