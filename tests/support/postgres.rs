@@ -59,6 +59,8 @@ pub(crate) fn options() -> Options {
     let env = |name| std::env::var_os(name).map(PathBuf::from);
     let cache = env("XDG_CACHE_HOME").or_else(|| Some(env("HOME")?.join(".cache")));
     let mut options = Options::new(Arc::new(SystemEntropy));
+    // A slow disk is no fault of what is tested.
+    options.start_ms_max = 600_000;
     options.binaries_dir = env("FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR");
     options.search_path = std::env::var_os("PATH");
     options.unpacked_root = cache.map(|it| it.join("fraudplat/postgres"));
