@@ -56,7 +56,8 @@ pub(crate) fn storm(weather: &Weather) {
         asked += share.iter().map(|it| it.len()).sum::<usize>();
         // The next kill comes while calls are under way. What is refused until the end is not waited for.
         let possible = intents[..asked].iter().filter(|it| !is_refused(id(it)));
-        let some = possible.count() - draws.below(BATCH as u64 / 2 + 1) as usize;
+        let fewer = draws.below(BATCH as u64 / 2 + 1) as usize;
+        let some = possible.count().saturating_sub(fewer);
         until("calls", LONG, || {
             (receiver.seen(|it| it.applied.len()) >= some).then_some(())
         });
