@@ -104,7 +104,7 @@ impl DataDir {
 #[derive(Debug)]
 pub struct OwnedDataDir {
     path: PathBuf,
-    /// Says who owns, for people; closing it gives the ownership back.
+    /// Says who owns, for people; unlocking it gives the ownership back.
     lock: File,
 }
 
@@ -160,6 +160,8 @@ impl Drop for OwnedDataDir {
         // What cannot be removed now is removed or replaced by the next owner.
         remove_if_there(&self.http_addr_path()).ok();
         remove_if_there(&self.token_path()).ok();
+        // Not by closing alone: a child that another thread is just starting holds the same open file until its exec.
+        flock(&self.lock, FlockOperation::Unlock).ok();
     }
 }
 

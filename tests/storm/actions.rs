@@ -13,7 +13,7 @@ use crate::checks::check;
 use crate::events::{Port, Till, till};
 use crate::home::{DONE, Home, LONG, Process, until};
 use crate::intents::{case_management, challenge, id, try_ask};
-use crate::receiver::{Call, Manner, Receiver};
+use crate::receiver::{Manner, Receiver};
 use crate::shop;
 use crate::weather::{Draws, Weather};
 
@@ -54,10 +54,12 @@ pub(crate) fn storm(weather: &Weather) {
         let cm = cm_at(&cm, &port);
         share.iter().for_each(|batch| accepted(&cm, batch));
         asked += share.iter().map(|it| it.len()).sum::<usize>();
-        // The next kill comes while calls are under way.
-        let some = asked - draws.below(BATCH as u64 / 2 + 1) as usize - asked / 50;
+        // The next kill comes while calls are under way. What is refused until the end is not waited for.
+        let possible = intents[..asked].iter().filter(|it| !is_refused(id(it)));
+        let fewer = draws.below(BATCH as u64 / 2 + 1) as usize;
+        let some = possible.count().saturating_sub(fewer);
         until("calls", LONG, || {
-            (receiver.seen(|it| it.applied.len()) >= some.min(asked)).then_some(())
+            (receiver.seen(|it| it.applied.len()) >= some).then_some(())
         });
     }
     let cm = cm_at(&cm, &port);
@@ -94,7 +96,7 @@ fn home(weather: &Weather, receiver: &Receiver) -> Home {
 /// Treats each call as the seed says.
 fn flaky(seed: u64, is_mended: Arc<AtomicBool>) -> Receiver {
     Receiver::open(SECRET, move |call| {
-        if is_refused(call) && !is_mended.load(Ordering::SeqCst) {
+        if is_refused(&call.key) && !is_mended.load(Ordering::SeqCst) {
             return Manner::Answer(422);
         }
         let mut draws = Draws::new(seed ^ (call.no << 20));
@@ -114,8 +116,8 @@ fn flaky(seed: u64, is_mended: Arc<AtomicBool>) -> Receiver {
     })
 }
 
-fn is_refused(call: &Call) -> bool {
-    let digits = call.key.get(4..12).unwrap_or_default();
+fn is_refused(key: &str) -> bool {
+    let digits = key.get(4..12).unwrap_or_default();
     u64::from_str_radix(digits, 16).is_ok_and(|it| it % REFUSED_OF == 0)
 }
 

@@ -13,7 +13,7 @@ use crate::events::{Port, decision_id, words};
 use crate::home::{DONE, Home};
 use crate::payments::{events, key};
 use crate::shop::{self, Shop};
-use crate::weather::{Draws, Weather};
+use crate::weather::{Draws, UNLIMITED_BACKLOG, Weather};
 
 const MISMATCH: &str = "QUARANTINED PAYLOAD_HASH_MISMATCH";
 const EVENTS_PER_PAYMENT: usize = 4;
@@ -42,7 +42,7 @@ struct Found {
 }
 
 pub(crate) fn storm(weather: &Weather) {
-    let home = weather.home(&[]);
+    let home = weather.home(&[UNLIMITED_BACKLOG]);
     let shop = shop::open(&home, weather.payments);
     let all = events(&shop, &shop.read());
     let mut draws = weather.draws();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fraudplat::contracts::groups;
-use fraudplat::runtime::lease::LEASE_MS;
+use fraudplat::runtime::lease::{LEASE_MS, LeaseRow};
 
 use crate::checks::check;
 use crate::events::{JSON, Port};
@@ -365,7 +365,7 @@ impl Field<'_> {
     fn flush(&self) {
         let path = format!("/v1/runs/{}/flush", self.shop.run);
         for addr in self.site.everywhere() {
-            let port = Port::impatient(addr, &self.key, Duration::from_secs(5));
+            let port = Port::impatient(addr, &self.key, LONG);
             let answer = port.try_post(&path, JSON, "");
             check(
                 "a flush is heard",
@@ -396,13 +396,13 @@ impl Field<'_> {
         self.tell_of_takeovers();
         // What the dead owed in receipts others write when a lease is over.
         let begun = Instant::now();
-        until("a reconciliation", self.patience(), || {
+        until("a reconciliation", self.patience() * 2, || {
             self.site.tend();
             self.flush();
             let reconciled = home.run(&["--json", "reconcile", "run", "--run", &shop.run]);
             let is_balanced = reconciled.json()["balanced"] == true;
             // What is not balanced by then never will be; the check below says why.
-            (is_balanced || begun.elapsed() > LEASE * 6).then_some(())
+            (is_balanced || begun.elapsed() > self.patience()).then_some(())
         });
         self.weather.say("reconciled");
         shop::check_whole(home, shop, &shop.payments.min(SAMPLED).to_string());
@@ -413,29 +413,35 @@ impl Field<'_> {
             open == serde_json::json!([]),
             &open,
         );
-        let open = self.ledger.open_batches();
+        let open = until("open batches", LONG, || self.ledger.open_batches());
+        check("nothing is left in flight", open == 0, open);
+        self.check_leases();
+    }
+
+    /// The dead hold none, once the one that they had is over: it is renewed no more.
+    fn check_leases(&mut self) {
+        let begun = Instant::now();
+        let everybody = [site::GATES, site::INLETS, site::DECISIONS].concat();
+        let wrong = until("leases", LONG, || {
+            self.site.tend();
+            let leases = self.ledger.leases()?;
+            let is_living = |it: &LeaseRow| self.site.holder_among(&everybody, &it.holder);
+            let mut held = leases.into_iter().filter(ledger::is_held);
+            let wrong = held.find(|it| is_living(it).is_none());
+            (wrong.is_none() || begun.elapsed() > LEASE * 2).then_some(wrong)
+        });
         check(
-            "nothing is left in flight",
-            open == Some(0),
-            format!("{open:?}"),
+            "only the living hold leases",
+            wrong.is_none(),
+            format!("{wrong:?}"),
         );
-        self.site.tend();
-        for lease in self.ledger.leases().unwrap() {
-            let everybody = [site::GATES, site::INLETS, site::DECISIONS].concat();
-            let is_living = self.site.holder_among(&everybody, &lease.holder).is_some();
-            let is_right = is_living || !ledger::is_held(&lease);
-            check(
-                "only the living hold leases",
-                is_right,
-                format!("{lease:?}"),
-            );
-        }
     }
 
     /// The whole run is recomputed from the archive, what was decided without context included.
     fn check_history(&self) {
         let (home, shop) = (self.home, self.shop);
-        let degraded = self.ledger.degraded(&shop.run).unwrap();
+        let count = || self.ledger.degraded(&shop.run);
+        let degraded = until("degraded decisions", LONG, count);
         check("withheld context degrades", degraded > 0, degraded);
         shop::check_history(home, &shop.run, shop.payments);
         self.weather.say(&format!(
@@ -447,8 +453,8 @@ impl Field<'_> {
 
 /// When all have drained nobody holds a lease, and nobody had broken a law.
 fn check_left_behind(home: &Home, ledger: &Ledger) {
-    let held = ledger.leases().unwrap().into_iter().filter(ledger::is_held);
-    let held: Vec<_> = held.collect();
+    let leases = until("leases", LONG, || ledger.leases());
+    let held: Vec<_> = leases.into_iter().filter(ledger::is_held).collect();
     check(
         "who drains releases its leases",
         held.is_empty(),

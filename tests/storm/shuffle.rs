@@ -15,7 +15,7 @@ use crate::events::{Port, words};
 use crate::home::{DONE, Home};
 use crate::payments::{events, shuffle};
 use crate::shop::{self, Shop};
-use crate::weather::Weather;
+use crate::weather::{UNLIMITED_BACKLOG, Weather};
 
 const LANES: usize = 4;
 const EVENTS_PER_REQUEST: usize = 50;
@@ -43,6 +43,7 @@ pub(crate) fn storm(weather: &Weather) {
     let home = weather.home(&[
         ("FRAUDPLAT__SEMANTICS__JOIN_WAIT_MS", JOIN_WAIT_MS),
         ("FRAUDPLAT__DECISION__BUNDLE_DIR", "."),
+        UNLIMITED_BACKLOG,
     ]);
     home.file("feature_set.yaml", FEATURES);
     home.file("policy.yaml", POLICY);

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use crate::home::Home;
 
+/// For producers who take no 429 for an answer: on a slow disk the oldest request may wait for long.
+pub(crate) const UNLIMITED_BACKLOG: (&str, &str) = ("FRAUDPLAT__GATE__BACKLOG_MS_MAX", "600000");
+
 /// One storm to come.
 pub(crate) struct Weather {
     name: String,

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
+use fraudplat::substrate::db::Db;
 use fraudplat::substrate::db::managed::{self, ManagedOptions};
-use fraudplat::substrate::db::{Db, PoolOptions};
 use tokio::sync::OnceCell;
 
 use crate::database_suite::*;
 use crate::managed::Managed;
-use crate::support::{TestDb, empty_database, fresh_database};
+use crate::support::{TestDb, empty_database, fresh_database, patient};
 
 /// Where a check makes its databases.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl On {
             On::Private => empty_database().await,
             On::Managed => {
                 let options = database(server().await, "template0").await;
-                let app = Db::open(&options.app_endpoint().unwrap(), &PoolOptions::default());
+                let app = Db::open(&options.app_endpoint().unwrap(), &patient());
                 test_db(&options, app.unwrap())
             }
         }
@@ -53,7 +53,7 @@ fn test_db(options: &ManagedOptions, app: Db) -> TestDb {
     let owner_endpoint = options.owner_endpoint().unwrap();
     TestDb {
         app,
-        owner: Db::open(&owner_endpoint, &PoolOptions::default()).unwrap(),
+        owner: Db::open(&owner_endpoint, &patient()).unwrap(),
         app_endpoint: options.app_endpoint().unwrap(),
         owner_endpoint,
     }
@@ -95,7 +95,7 @@ async fn database(server: &Managed, template: &str) -> ManagedOptions {
 
 pub(crate) async fn create(server: &Managed, name: &str, template: &str) {
     let owner = server.options("postgres").owner_endpoint().unwrap();
-    let db = Db::open(&owner, &PoolOptions::default()).unwrap();
+    let db = Db::open(&owner, &patient()).unwrap();
     let client = db.get().await.unwrap();
     let in_use = "SELECT FROM pg_stat_activity WHERE datname = $1";
     while !client.query(in_use, &[&template]).await.unwrap().is_empty() {

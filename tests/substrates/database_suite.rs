@@ -7,7 +7,7 @@ use fraudplat::substrate::db::{Client, Db, Endpoint, Error, PoolOptions, ToSql, 
 use fraudplat::substrate::db::{copy_in, migrate};
 
 use crate::database::On;
-use crate::support::TestDb;
+use crate::support::{TestDb, patient};
 
 const EVIDENCE: &str = "
     CREATE TABLE ig.sample (day date NOT NULL, key int NOT NULL, body bytea, PRIMARY KEY (day, key))
@@ -26,6 +26,15 @@ async fn with_evidence(on: On) -> TestDb {
     let rows = "INSERT INTO ig.sample VALUES ('2025-01-31', 1, 'a'), ('2025-02-01', 2, 'b')";
     run(&db.app, rows).await.unwrap();
     db
+}
+
+/// A pool whose transactions may stand open while a slow machine does something else.
+fn unhurried(endpoint: &Endpoint) -> Db {
+    let options = PoolOptions {
+        idle_in_transaction_ms_max: 120_000,
+        ..patient()
+    };
+    Db::open(endpoint, &options).unwrap()
 }
 
 async fn run(db: &Db, sql: &str) -> Result<(), Error> {
@@ -49,7 +58,7 @@ async fn backend(client: &Client) -> i32 {
 
 async fn terminate(db: &Db, backend: i32) {
     let client = db.get().await.unwrap();
-    let sql = "SELECT pg_terminate_backend($1, 10000)";
+    let sql = "SELECT pg_terminate_backend($1, 120000)";
     let row = client.query_one(sql, &[&backend]).await.unwrap();
     assert!(row.get::<_, bool>(0));
 }
@@ -149,7 +158,7 @@ pub(crate) async fn only_a_table_by_day_is_declared_partitioned(on: On) {
 /// Each partition once, by whoever comes first, while rows are being written to the same table.
 pub(crate) async fn partitions_are_made_once_and_block_no_writer(on: On) {
     let db = with_evidence(on).await;
-    let mut writer = db.app.get().await.unwrap();
+    let mut writer = unhurried(&db.app_endpoint).get().await.unwrap();
     let tx = writer.transaction().await.unwrap();
     let insert = "INSERT INTO ig.sample VALUES ('2025-01-31', 77)";
     tx.execute(insert, &[]).await.unwrap();
@@ -240,7 +249,8 @@ pub(crate) async fn every_schema_of_the_design_is_there_and_open_to_the_applicat
 
 pub(crate) async fn a_commit_on_a_killed_connection_has_an_unknown_outcome(on: On) {
     let db = with_evidence(on).await;
-    let mut client = db.app.get().await.unwrap();
+    let app = unhurried(&db.app_endpoint);
+    let mut client = app.get().await.unwrap();
     let victim = backend(&client).await;
     let tx = client.transaction().await.unwrap();
     tx.execute("INSERT INTO ig.sample VALUES ('2025-01-31', 50)", &[])
@@ -252,7 +262,7 @@ pub(crate) async fn a_commit_on_a_killed_connection_has_an_unknown_outcome(on: O
     assert!(!error.is_retryable(), "{error:?}");
     drop(client);
     // The pool does not hand the dead one out again.
-    let client = db.app.get().await.unwrap();
+    let client = app.get().await.unwrap();
     assert_ne!(backend(&client).await, victim);
 }
 
@@ -262,11 +272,10 @@ pub(crate) async fn nothing_is_waited_for_without_a_limit(on: On) {
         connections_max: 1,
         wait_ms_max: 100,
         statement_ms_max: 200,
-        idle_in_transaction_ms_max: 100,
-        ..PoolOptions::default()
+        ..patient()
     };
     let pool = Db::open(&db.app_endpoint, &options).unwrap();
-    let mut client = pool.get().await.unwrap();
+    let client = pool.get().await.unwrap();
     let crowded = pool.get().await.unwrap_err();
     assert!(matches!(crowded, Error::Unavailable { .. }), "{crowded:?}");
     assert!(crowded.is_retryable() && !crowded.outcome_unknown());
@@ -274,21 +283,26 @@ pub(crate) async fn nothing_is_waited_for_without_a_limit(on: On) {
     let slow = client.batch_execute("SELECT pg_sleep(30)").await;
     check_refused("slow", slow.map_err(Error::from), "57014");
 
+    let options = PoolOptions {
+        idle_in_transaction_ms_max: 100,
+        ..patient()
+    };
+    let pool = Db::open(&db.app_endpoint, &options).unwrap();
+    let client = pool.get().await.unwrap();
     let idler = backend(&client).await;
-    let tx = client.transaction().await.unwrap();
-    tx.execute("INSERT INTO ig.sample VALUES ('2025-01-31', 60)", &[])
-        .await
-        .unwrap();
+    // In one message: between two of them it would idle already.
+    let begin = "BEGIN; INSERT INTO ig.sample VALUES ('2025-01-31', 60)";
+    client.batch_execute(begin).await.unwrap();
     let watcher = db.owner.get().await.unwrap();
     let is_there = "SELECT FROM pg_stat_activity WHERE pid = $1";
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while !watcher.query(is_there, &[&idler]).await.unwrap().is_empty() {
         assert!(
             std::time::Instant::now() < deadline,
             "an idle transaction stays"
         );
     }
-    let ended = Error::from(tx.commit().await.unwrap_err());
+    let ended = Error::from(client.batch_execute("COMMIT").await.unwrap_err());
     assert!(ended.outcome_unknown(), "{ended:?}");
 }
 
@@ -315,7 +329,8 @@ pub(crate) async fn lost_races_are_retryable(on: On) {
     let table = "CREATE TABLE runtime.pair (k int PRIMARY KEY, n int);
                  INSERT INTO runtime.pair VALUES (1, 0), (2, 0)";
     run(&db.owner, table).await.unwrap();
-    let (mut a, mut b) = (db.owner.get().await.unwrap(), db.owner.get().await.unwrap());
+    let owner = unhurried(&db.owner_endpoint);
+    let (mut a, mut b) = (owner.get().await.unwrap(), owner.get().await.unwrap());
     let (a, b) = (
         a.transaction().await.unwrap(),
         b.transaction().await.unwrap(),

@@ -61,7 +61,7 @@ impl Helper {
 
     /// The next thing it says.
     pub(crate) fn says(&self) -> String {
-        let said = self.said.recv_timeout(Duration::from_secs(60));
+        let said = self.said.recv_timeout(Duration::from_secs(240));
         said.expect("the helper speaks")
     }
 

@@ -21,6 +21,9 @@ use crate::bus_suite::{
 };
 use crate::kinesis_server::{KinesisServer, directory};
 
+/// Where no request is to time out, however slow the machine.
+pub(crate) const PATIENT_MS: u64 = 120_000;
+
 const QUIET: Stream = Stream::ArrivalEvents;
 
 /// Options over streams of this test's own: their names are new.
@@ -39,8 +42,9 @@ pub(crate) fn options(endpoint_url: &str, streams: &[(Stream, u32)]) -> Options 
         endpoint_url: Some(endpoint_url.to_owned()),
         region: Some("us-east-1".to_owned()),
         ca_file: None,
-        connect_timeout_ms: 2_000,
-        request_timeout_ms: 5_000,
+        // A slow machine is no fault: only a proxy loses what is sent.
+        connect_timeout_ms: 30_000,
+        request_timeout_ms: PATIENT_MS,
         // What Kinesis allows would make the tests wait and prove nothing more.
         reads_per_second_max: 200,
         streams: streams.iter().map(of_stream).collect(),

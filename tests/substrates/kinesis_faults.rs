@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::aws_proxy::{AwsProxy, Fault};
 use crate::bus_suite::{DEADLINE, OTHER, START, after, drain, limit, record, stored};
-use crate::kinesis::{open, options, provisioned};
+use crate::kinesis::{PATIENT_MS, open, options, provisioned};
 use crate::kinesis_server::KinesisServer;
 
 const PUT: &str = "PutRecords";
@@ -26,6 +26,9 @@ const HTTP_500: Fault = Fault::Refuse {
     code: "InternalFailure",
 };
 
+/// Long after whoever waits for the answer has given up.
+const NEVER: Duration = Duration::from_secs(600);
+
 /// A stream of one shard, asked through a proxy and, to see what is there, directly.
 struct World {
     proxy: AwsProxy,
@@ -37,12 +40,17 @@ struct World {
 }
 
 async fn world() -> World {
+    world_that_waits(PATIENT_MS).await
+}
+
+/// The same, and what goes through the proxy waits so long for an answer.
+async fn world_that_waits(request_timeout_ms: u64) -> World {
     let server = KinesisServer::shared();
     let mut options = options(&server.endpoint_url, &[(OTHER, 1)]);
-    options.request_timeout_ms = 1_000;
     let direct = provisioned(options.clone()).await;
     let proxy = AwsProxy::before(&server.endpoint_url).await;
     options.endpoint_url = Some(proxy.endpoint_url.clone());
+    options.request_timeout_ms = request_timeout_ms;
     World {
         bus: open(options.clone()).await,
         options,
@@ -71,6 +79,43 @@ impl World {
             .read(OTHER, &self.shard, from, limit(100, Duration::ZERO));
         Ok(batch.await?.records.iter().map(text).collect())
     }
+
+    /// What is there, once it is so much: who gave up on an answer may look before the server has written.
+    async fn stored_in_the_end(&self, n_records: usize) -> Vec<String> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let there = self.stored().await;
+            if n_records <= there.len() {
+                return there;
+            }
+            assert!(Instant::now() < deadline, "{there:?}");
+        }
+    }
+}
+
+/// How long a reader hears nothing of what is throttled or lost.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks until it is answered. Told of a fault before its patience was over is nobody; a machine that stood still for
+/// as long is none of the bus's.
+async fn patiently<T>(why: &str, mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let began = Instant::now();
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(Error::Io { .. }) if PATIENCE < began.elapsed() && began < deadline => {}
+            Err(error) => panic!("{why}: {error:?}"),
+        }
+    }
+}
+
+/// Options of a bus that gives up a request soon enough to try it again within a reader's patience.
+fn hasty(options: &Options) -> Options {
+    Options {
+        request_timeout_ms: 1_000,
+        ..options.clone()
+    }
 }
 
 fn text(record: &BusRecord) -> String {
@@ -90,7 +135,7 @@ fn told(outcomes: &[PutOutcome]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_fails_whole_says_whether_it_may_have_been_applied() {
     let refuse = |status, code| Fault::Refuse { status, code };
-    let late = Fault::Delay(Duration::from_secs(3));
+    let late = Fault::Delay(NEVER);
     for (fault, expect, is_there) in [
         (THROTTLED, "Throttled", false),
         (refuse(400, "LimitExceededException"), "Throttled", false),
@@ -118,7 +163,10 @@ async fn a_request_that_fails_whole_says_whether_it_may_have_been_applied() {
         ),
         (Fault::Pass, "S", true),
     ] {
-        let world = world().await;
+        let world = match &fault {
+            Fault::Delay(_) => world_that_waits(8_000).await,
+            _ => world().await,
+        };
         let why = format!("{fault:?}");
         world.proxy.script(PUT, [fault]);
         // A second record of the key would be in a second request.
@@ -129,13 +177,13 @@ async fn a_request_that_fails_whole_says_whether_it_may_have_been_applied() {
             code => code,
         };
         assert_eq!(told(&outcomes), [expect, expect, second], "{why}");
-        let mut there = world.stored().await;
-        there.sort();
         let expect: &[&str] = match (expect, is_there) {
             ("S", _) => &["1", "2", "3"],
             (_, true) => &["1", "2"],
             (_, false) => &[],
         };
+        let mut there = world.stored_in_the_end(expect.len()).await;
+        there.sort();
         assert_eq!(there, expect, "{why}");
         // One request and no retry behind the caller's back.
         let n_requests = 1 + usize::from(second == "S");
@@ -148,11 +196,11 @@ async fn a_request_that_fails_whole_says_whether_it_may_have_been_applied() {
 async fn a_server_that_cannot_be_reached_was_sent_nothing() {
     let world = world().await;
     let mut options = world.options.clone();
-    let gone = {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    };
-    options.endpoint_url = Some(gone);
+    // Held, so that it is nobody else's; nobody listens on it.
+    let gone = tokio::net::TcpSocket::new_v4().unwrap();
+    gone.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = gone.local_addr().unwrap();
+    options.endpoint_url = Some(format!("http://{address}"));
     let bus = open(options.clone()).await;
     let outcomes = bus.put_records(OTHER, vec![record("a", "1")]).await;
     assert_eq!(told(&outcomes), ["Unavailable"]);
@@ -296,7 +344,7 @@ async fn a_read_goes_on_behind_every_fault_without_skip_or_repeat() {
         (GET, Fault::LoseReply),
         (GET, Fault::Reset),
         (GET, Fault::FailAfter),
-        (GET, Fault::Delay(Duration::from_millis(1_500))),
+        (GET, Fault::Delay(NEVER)),
         (ITERATOR, THROTTLED),
         (ITERATOR, HTTP_500),
         (ITERATOR, Fault::LoseReply),
@@ -309,6 +357,11 @@ async fn a_read_goes_on_behind_every_fault_without_skip_or_repeat() {
             stored(&world.bus.put_records(OTHER, vec![record]).await[0]);
         }
         let why = format!("{action} {fault:?}");
+        // What does not come must be given up before a reader's patience is over.
+        let reader = match fault {
+            Fault::Delay(_) => &open(hasty(&world.options)).await,
+            _ => &world.bus,
+        };
         world.proxy.script(
             action,
             std::iter::repeat_n([Fault::Pass, fault], 3).flatten(),
@@ -317,11 +370,9 @@ async fn a_read_goes_on_behind_every_fault_without_skip_or_repeat() {
         let deadline = Instant::now() + DEADLINE;
         while found.len() < 30 {
             assert!(Instant::now() < deadline, "{why}: {found:?}");
-            let batch = world
-                .bus
-                .read(OTHER, &world.shard, from.clone(), limit(7, Duration::ZERO))
-                .await;
-            let batch = batch.unwrap_or_else(|error| panic!("{why}: {error:?}"));
+            let limit_of = |n_records| limit(n_records, Duration::ZERO);
+            let read = || reader.read(OTHER, &world.shard, from.clone(), limit_of(7));
+            let batch = patiently(&why, read).await;
             found.extend(batch.records.iter().map(text));
             from = batch
                 .records
@@ -330,10 +381,8 @@ async fn a_read_goes_on_behind_every_fault_without_skip_or_repeat() {
             if action == ITERATOR {
                 // Another reader of the same place opens its own.
                 let other = open(world.options.clone()).await;
-                other
-                    .read(OTHER, &world.shard, from.clone(), limit(1, Duration::ZERO))
-                    .await
-                    .unwrap();
+                let read = || other.read(OTHER, &world.shard, from.clone(), limit_of(1));
+                patiently(&why, read).await;
             }
         }
         let expect: Vec<String> = (0..30).map(|it| it.to_string()).collect();
@@ -442,19 +491,16 @@ async fn the_tip_is_found_behind_faults() {
     world
         .proxy
         .script(GET, [THROTTLED, Fault::LoseReply, HTTP_500]);
-    assert_eq!(
-        world.bus.tip(OTHER, &world.shard).await.unwrap(),
-        Position::Start
-    );
+    let tip = || world.bus.tip(OTHER, &world.shard);
+    assert_eq!(patiently("no record", tip).await, Position::Start);
     for at in 0..3 {
         let outcomes = world
             .direct
             .put_records(OTHER, vec![record("k", at.to_string())])
             .await;
         world.proxy.script(GET, [expired.clone()]);
-        let tip = world.bus.tip(OTHER, &world.shard).await.unwrap();
         assert_eq!(
-            tip,
+            patiently("some records", tip).await,
             Position::After(stored(&outcomes[0]).sequence_number.clone())
         );
     }

@@ -11,7 +11,7 @@ use fraudplat::domain::offset::{Position, ShardId};
 use fraudplat::substrate::bus::kinesis::KinesisBus;
 use fraudplat::substrate::bus::{Bus, PutOutcome, PutRecord, Shard};
 
-use crate::bus_suite::{DEADLINE, START, STREAM, after, limit, record};
+use crate::bus_suite::{DEADLINE, START, STREAM, WAIT, after, limit, record};
 use crate::kinesis::{operator, options, provisioned};
 use crate::kinesis_server::KinesisServer;
 
@@ -149,7 +149,7 @@ impl World {
             let from = places[shard_id].clone();
             let read = self
                 .bus
-                .read(STREAM, shard_id, from.clone(), limit(50, DEADLINE));
+                .read(STREAM, shard_id, from.clone(), limit(50, WAIT));
             let batch = read.await.unwrap();
             assert!(batch.shard_end && batch.records.is_empty());
             let tip = self.bus.tip(STREAM, shard_id).await.unwrap();

@@ -25,6 +25,8 @@ mod objects;
 mod objects_s3;
 mod objects_s3_wires;
 mod objects_suite;
+#[path = "../support/ports.rs"]
+mod ports;
 mod private_postgres;
 #[path = "../support/s3_server.rs"]
 mod s3_server;

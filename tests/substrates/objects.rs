@@ -51,6 +51,9 @@ pub(crate) fn options(server: SocketAddr, bucket: &str) -> Options {
     Options {
         endpoint_url: Some(format!("http://{server}")),
         path_style: true,
+        // A slow machine is no fault of a store: only what a test does to it fails a try.
+        connect_ms_max: 60_000,
+        attempt_ms_max: 120_000,
         ..Options::new(bucket)
     }
 }

@@ -11,6 +11,9 @@ use crate::objects::open;
 use crate::objects_s3::{LARGE_BYTES, World, body, key, world};
 use crate::tcp_proxy::{At, End, Way, Wire};
 
+/// Long after the limits of a hasty client, on any machine.
+const TOLD_WITHIN: Duration = Duration::from_secs(120);
+
 /// Where a connection breaks: at its start, within the head, at the seams, within the body, at the
 /// end and beyond it.
 fn places(n_bytes: u64, head_bytes: u64) -> Vec<u64> {
@@ -46,11 +49,7 @@ async fn a_write_through_cuts_is_there_once_and_right() {
     let checks = wires.into_iter().enumerate().map(async |(n, wire)| {
         check_one_try(&world, &key(&format!("once/{n:03}")), &wire, &body).await;
         let at = key(&format!("cut/{n:03}"));
-        let put = world
-            .through(&wire, 6)
-            .await
-            .put_new(&at, body.clone())
-            .await;
+        let put = world.through(&wire).await.put_new(&at, body.clone()).await;
         assert!(
             matches!(put, Ok(Put::Created | Put::Same)),
             "{wire:?}: {put:?}"
@@ -65,7 +64,11 @@ async fn a_write_through_cuts_is_there_once_and_right() {
 
 /// Who tries once is told an error, or it was done; and either way the next one settles it.
 async fn check_one_try(world: &World, at: &ObjectKey, wire: &Wire, body: &Bytes) {
-    let put = world.through(wire, 1).await.put_new(at, body.clone()).await;
+    let put = world
+        .once_through(wire)
+        .await
+        .put_new(at, body.clone())
+        .await;
     assert!(
         matches!(put, Ok(Put::Created) | Err(Error::Io { .. })),
         "{wire:?}: {put:?}"
@@ -110,7 +113,8 @@ async fn a_large_write_through_cuts_is_there_once_and_right() {
             .proxy
             .script([wire.clone(), wire.clone(), wire.clone(), wire]);
         let key = key(&format!("large/{n:03}"));
-        let put = world.client().await.put_new(&key, body.clone()).await;
+        let store = open(world.hasty()).await;
+        let put = store.put_new(&key, body.clone()).await;
         assert!(
             matches!(put, Ok(Put::Created | Put::Same)),
             "up {is_up}, at {at}, {end:?}: {put:?}"
@@ -129,9 +133,9 @@ async fn a_read_through_cuts_is_whole_or_an_error() {
     let (_, down) = world.proxy.passed();
     let wires = breaks(places(down, down - body.len() as u64), Wire::down);
     let checks = wires.into_iter().map(async |wire| {
-        let found = world.through(&wire, 6).await.get(&at).await.unwrap();
+        let found = world.through(&wire).await.get(&at).await.unwrap();
         assert_eq!(found.as_ref(), Some(&body), "{wire:?}");
-        match world.through(&wire, 1).await.get(&at).await {
+        match world.once_through(&wire).await.get(&at).await {
             Ok(found) => assert_eq!(found.as_ref(), Some(&body), "{wire:?}"),
             Err(Error::Io { .. }) => {}
             Err(other) => panic!("{wire:?}: {other:?}"),
@@ -148,26 +152,33 @@ async fn a_wire_that_stays_silent_ends_by_the_limit() {
     let world = world().await;
     let (at, body) = (key("silent"), body(LARGE_BYTES));
     world.direct.put_new(&at, body.clone()).await.unwrap();
-    for (wire, limit) in [
-        (Wire::up(At::Bytes(0), End::Silent), 10),
-        (Wire::down(At::Bytes(0), End::Silent), 10),
-        // Within the body: its own limit is long, standing still is seen before.
-        (Wire::down(At::Bytes(1 << 20), End::Silent), 20),
+    let hasty = async |attempts_max| {
+        open(Options {
+            attempts_max,
+            ..world.hasty()
+        })
+        .await
+    };
+    for wire in [
+        Wire::up(At::Bytes(0), End::Silent),
+        Wire::down(At::Bytes(0), End::Silent),
+        // Within the body.
+        Wire::down(At::Bytes(1 << 20), End::Silent),
     ] {
         world.proxy.otherwise(wire.clone());
-        let store = world.client_that_tries(2).await;
+        let store = hasty(2).await;
         let began = Instant::now();
         let failed = store.get(&at).await.unwrap_err();
         assert!(matches!(failed, Error::Io { .. }), "{failed:?}");
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(limit), "{wire:?}: {took:?}");
+        assert!(took < TOLD_WITHIN, "{wire:?}: {took:?}");
     }
     let stuck = Wire::up(At::Bytes(1 << 20), End::Silent);
     world.proxy.otherwise(stuck);
-    let store = world.client_that_tries(1).await;
+    let store = hasty(1).await;
     let began = Instant::now();
     assert!(store.put_new(&key("stuck"), body).await.is_err());
-    assert!(began.elapsed() < Duration::from_secs(60));
+    assert!(began.elapsed() < TOLD_WITHIN);
     assert_eq!(world.direct.get(&key("stuck")).await.unwrap(), None);
 }
 
@@ -184,10 +195,11 @@ async fn a_slow_wire_is_waited_for_and_a_crawling_one_is_not() {
         ..Wire::default()
     };
     world.proxy.otherwise(slow(60_000));
-    // 1.7 s at this rate, where a try without bytes may take 1 s.
+    // 1.7 s at this rate, where a try without bytes may take 1 s; its bytes may take much longer.
     let patient = open(Options {
         attempts_max: 1,
-        bytes_per_s_min: 32 << 10,
+        attempt_ms_max: 1_000,
+        bytes_per_s_min: 1 << 10,
         ..world.options()
     })
     .await;
@@ -196,6 +208,7 @@ async fn a_slow_wire_is_waited_for_and_a_crawling_one_is_not() {
     world.proxy.otherwise(slow(10_000));
     let impatient = open(Options {
         attempts_max: 1,
+        attempt_ms_max: 1_000,
         bytes_per_s_min: 1 << 20,
         ..world.options()
     })

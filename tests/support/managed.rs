@@ -10,13 +10,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use fraudplat::substrate::data_dir::OwnedDataDir;
+use fraudplat::substrate::db::Db;
 use fraudplat::substrate::db::managed::{Login, ManagedOptions, Url};
 use fraudplat::substrate::db::private::PrivatePostgres;
-use fraudplat::substrate::db::{Db, PoolOptions};
 use fraudplat::substrate::secret::Secret;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::support::{Sweeper, options, temporary_data_dir};
+use crate::ports::free_port;
+use crate::support::{Sweeper, options, patient, temporary_data_dir};
 
 /// The one that makes the login: a superuser, as on a server that is installed by hand.
 const OWNER: &str = "fraudplat_owner";
@@ -55,7 +56,7 @@ impl Managed {
         let process = PathBuf::from(format!("/proc/{}", private.pid()));
         let binary = std::fs::read_link(process.join("exe")).unwrap();
         let libraries = environment(&process, "LD_LIBRARY_PATH=");
-        let owner = Db::open(&private.owner(), &PoolOptions::default()).unwrap();
+        let owner = Db::open(&private.owner(), &patient()).unwrap();
         let login =
             format!("CREATE ROLE {LOGIN} LOGIN PASSWORD '{PASSWORD}'; DROP ROLE fraudplat_app");
         owner
@@ -140,7 +141,7 @@ impl Managed {
             server,
             _watchdog: watchdog,
         });
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(240);
         while !self.is_ready() {
             let log = || std::fs::read_to_string(pg.join("managed.log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "it does not start:\n{}", log());
@@ -195,6 +196,9 @@ impl Managed {
         ManagedOptions {
             owner: Some(login(OWNER, self.owner_password.trim())),
             ca_file: Some(self.ca_file.clone()),
+            // A slow machine is no fault of what is tested.
+            wait_ms_max: 120_000,
+            connect_ms_max: 120_000,
             ..ManagedOptions::new(login(LOGIN, PASSWORD))
         }
     }
@@ -248,11 +252,6 @@ fn certificates(dir: &Path, uid: u32) -> (PathBuf, PathBuf) {
         write("ca.crt", ca.pem()).unwrap(),
         write("other-ca.crt", other.pem()).unwrap(),
     )
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A variable of another process.

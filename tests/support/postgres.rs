@@ -59,6 +59,8 @@ pub(crate) fn options() -> Options {
     let env = |name| std::env::var_os(name).map(PathBuf::from);
     let cache = env("XDG_CACHE_HOME").or_else(|| Some(env("HOME")?.join(".cache")));
     let mut options = Options::new(Arc::new(SystemEntropy));
+    // A slow disk is no fault of what is tested.
+    options.start_ms_max = 600_000;
     options.binaries_dir = env("FRAUDPLAT__SUBSTRATES__POSTGRES_BIN_DIR");
     options.search_path = std::env::var_os("PATH");
     options.unpacked_root = cache.map(|it| it.join("fraudplat/postgres"));
@@ -71,6 +73,16 @@ const _: fn(TestDb) = |db| {
     drop(empty_database());
 };
 
+/// Limits of what a test sets up with: a slow machine is no fault of what is tested.
+pub(crate) fn patient() -> PoolOptions {
+    PoolOptions {
+        wait_ms_max: 120_000,
+        connect_ms_max: 120_000,
+        statement_ms_max: 300_000,
+        ..PoolOptions::default()
+    }
+}
+
 struct Server {
     owner: Endpoint,
     app: Endpoint,
@@ -78,16 +90,21 @@ struct Server {
 
 impl Server {
     fn database(&self, name: &str) -> TestDb {
-        let pool = PoolOptions {
+        let owners = PoolOptions {
             application_name: name.to_owned(),
             connections_max: 8,
-            ..PoolOptions::default()
+            ..patient()
+        };
+        // What it asks for is limited as in production; a connection it may wait for.
+        let pool = PoolOptions {
+            statement_ms_max: PoolOptions::default().statement_ms_max,
+            ..owners.clone()
         };
         let owner_endpoint = self.owner.with_database(name);
         let app_endpoint = self.app.with_database(name);
         TestDb {
             app: Db::open(&app_endpoint, &pool).unwrap(),
-            owner: Db::open(&owner_endpoint, &pool).unwrap(),
+            owner: Db::open(&owner_endpoint, &owners).unwrap(),
             app_endpoint,
             owner_endpoint,
         }
@@ -123,11 +140,8 @@ async fn serve(tell: mpsc::Sender<Server>) {
         app: postgres.app(),
     };
     create_database(&server.owner, TEMPLATE, "template0").await;
-    let template = Db::open(
-        &server.owner.with_database(TEMPLATE),
-        &PoolOptions::default(),
-    );
-    let template = template.unwrap();
+    let template = server.owner.with_database(TEMPLATE);
+    let template = Db::open(&template, &patient()).unwrap();
     migrate::migrate(&template).await.unwrap();
     // A database in use cannot be copied.
     template.close();
@@ -137,14 +151,14 @@ async fn serve(tell: mpsc::Sender<Server>) {
 }
 
 async fn create_database(owner: &Endpoint, name: &str, template: &str) {
-    let db = Db::open(owner, &PoolOptions::default()).unwrap();
+    let db = Db::open(owner, &patient()).unwrap();
     let client = db.get().await.unwrap();
     let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
     client.batch_execute(&sql).await.unwrap();
 }
 
 async fn wait_until_unused(owner: &Endpoint, name: &str) {
-    let db = Db::open(owner, &PoolOptions::default()).unwrap();
+    let db = Db::open(owner, &patient()).unwrap();
     let client = db.get().await.unwrap();
     let sql = "SELECT FROM pg_stat_activity WHERE datname = $1";
     while !client.query(sql, &[&name]).await.unwrap().is_empty() {

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,11 +17,16 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use bytes::Bytes;
 use fraudplat::substrate::aws::Credentials;
+use fraudplat::substrate::clock::SystemEntropy;
+use fraudplat::substrate::objects::Objects as _;
+use fraudplat::substrate::objects::s3::{Options, S3Objects};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::OnceCell;
 
+use crate::ports::free_port;
 use crate::tools::tool;
 
 const KEY_ID: &str = "test";
@@ -208,16 +213,7 @@ const SEAWEED_WATCHDOG: &str = r#"
 fn start_seaweed() -> (SocketAddr, Child) {
     let dir = tempfile::Builder::new().prefix("fp-weed.").tempdir();
     let dir = dir.unwrap().keep();
-    // Free in this moment; all are held until the last is found.
-    let listeners: Vec<StdListener> = SEAWEED_PORTS
-        .iter()
-        .map(|_| StdListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let ports: Vec<u16> = listeners
-        .iter()
-        .map(|it| it.local_addr().unwrap().port())
-        .collect();
-    drop(listeners);
+    let ports = SEAWEED_PORTS.map(|_| free_port());
     let words: Vec<String> = ports.iter().map(ToString::to_string).collect();
     std::fs::write(dir.join("ports"), words.join(" ")).unwrap();
     let child = Command::new("/bin/sh")
@@ -253,33 +249,38 @@ fn start_seaweed() -> (SocketAddr, Child) {
         .spawn()
         .unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], ports[0]));
-    wait_until_it_answers(address, &dir);
+    wait_until_it_writes(address, &dir);
     (address, child)
 }
 
-/// Any answer of HTTP will do: without a signature it is a refusal.
-fn wait_until_it_answers(address: SocketAddr, dir: &std::path::Path) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+/// It answers before it has a place to write to.
+fn wait_until_it_writes(address: SocketAddr, dir: &std::path::Path) {
+    let deadline = Instant::now() + Duration::from_secs(240);
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let client = fraudplat::substrate::auth::client::builder()
-            .build()
-            .unwrap();
-        let answers = runtime.block_on(async {
+        let writes = runtime.block_on(async {
+            let options = Options {
+                endpoint_url: Some(format!("http://{address}")),
+                path_style: true,
+                attempts_max: 1,
+                ..Options::new("ready")
+            };
+            let store = S3Objects::open(options, &credentials(), Arc::new(SystemEntropy)).await;
+            let (store, key) = (store.unwrap(), "ready".parse().unwrap());
             while Instant::now() < deadline {
-                let answer = client.get(format!("http://{address}/")).send().await;
-                if answer.is_ok_and(|it| it.status() == StatusCode::FORBIDDEN) {
+                let is_there = store.provision().await.is_ok();
+                if is_there && store.put_new(&key, Bytes::new()).await.is_ok() {
                     return true;
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             false
         });
-        tell.send(answers).unwrap();
+        tell.send(writes).unwrap();
     });
     let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
     assert!(told.recv().unwrap(), "SeaweedFS did not start:\n{}", log());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::home::{DONE, Home};
+use crate::home::{DONE, Home, LONG, until};
 
 /// Killed when dropped: their data go with the home, so nothing is worth a shutdown of seconds.
 pub(crate) struct Servers {
@@ -46,16 +46,28 @@ impl Servers {
         up(home, &self.dir);
     }
 
-    /// Kills a server and every process it has started.
+    /// Kills a server and every process it has started, and waits until they are gone: one that waits for the disk
+    /// dies only then, and has its port and its files until then.
     pub(crate) fn kill(&self, server: Server) {
+        let killed = self.strike(server);
+        until("the end of a killed server", LONG, || {
+            killed.iter().all(|it| !is_alive(*it)).then_some(())
+        });
+    }
+
+    fn strike(&self, server: Server) -> Vec<Pid> {
         let path = self.dir.join(format!("{}.pid", server.name()));
         let pid = std::fs::read_to_string(path).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        // Asleep it starts no child that nobody would see.
+        kill_process(pid, Signal::STOP).ok();
+        let mut all = children(pid);
+        all.push(pid);
         // A child may have ended by itself when its parent did, and a server when nobody looked.
-        let children = children(pid);
-        for process in std::iter::once(pid).chain(children) {
-            kill_process(process, Signal::KILL).ok();
+        for process in &all {
+            kill_process(*process, Signal::KILL).ok();
         }
+        all
     }
 
     /// The value of a setting that the servers give.
@@ -85,7 +97,7 @@ impl Servers {
 impl Drop for Servers {
     fn drop(&mut self) {
         for server in [Server::Kinesis, Server::S3, Server::Postgres] {
-            self.kill(server);
+            self.strike(server);
         }
     }
 }
@@ -147,9 +159,18 @@ fn children(parent: Pid) -> Vec<Pid> {
     pids.filter(is_child).filter_map(Pid::from_raw).collect()
 }
 
-/// The fourth field of `/proc/PID/stat`, whose second may hold anything but a closing bracket last.
 fn parent_of(pid: i32) -> Option<i32> {
+    stat(pid, 1)?.parse().ok()
+}
+
+/// Whether a process has not ended; one that nobody has waited for yet has.
+fn is_alive(pid: Pid) -> bool {
+    stat(pid.as_raw_nonzero().get(), 0).is_some_and(|state| !["Z", "X"].contains(&state.as_str()))
+}
+
+/// A field of `/proc/PID/stat`, from the third on: the second may hold anything but a closing bracket last.
+fn stat(pid: i32, nth: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, behind) = stat.rsplit_once(')')?;
-    behind.split_whitespace().nth(1)?.parse().ok()
+    behind.split_whitespace().nth(nth).map(str::to_owned)
 }

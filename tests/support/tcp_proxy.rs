@@ -155,9 +155,11 @@ impl TcpProxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 shared.accepted.fetch_add(1, Ordering::SeqCst);
+                // Before its wire is chosen: what ends all connections from now on ends this one.
+                let all = shared.all.subscribe();
                 let next = shared.script.lock().unwrap().pop_front();
                 let wire = next.unwrap_or_else(|| (shared.drawing.lock().unwrap())());
-                tokio::spawn(serve(client, target.clone(), wire, shared.clone()));
+                tokio::spawn(serve(client, target.clone(), wire, all, shared.clone()));
             }
         });
         proxy
@@ -202,7 +204,7 @@ impl TcpProxy {
         self.shared.all.send_replace(Some(end));
     }
 
-    /// Bytes that passed up and down so far.
+    /// Bytes that passed up and down so far, those included that are just passing.
     pub(crate) fn passed(&self) -> (u64, u64) {
         let shared = &self.shared;
         (
@@ -235,8 +237,13 @@ const _: fn(&TcpProxy) = |proxy| {
     let _tally = (ended, delayed, repeated);
 };
 
-async fn serve(client: TcpStream, target: Target, wire: Wire, shared: Arc<Shared>) {
-    let mut all = shared.all.subscribe();
+async fn serve(
+    client: TcpStream,
+    target: Target,
+    wire: Wire,
+    mut all: watch::Receiver<Option<End>>,
+    shared: Arc<Shared>,
+) {
     client.set_nodelay(true).unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let connected = connect(&target).await;
@@ -383,16 +390,17 @@ impl Passing<'_> {
                 sleep(Duration::from_millis(n as u64 * 1_000 / rate)).await;
             }
             self.repeat(&bytes[..n]);
-            if to.write_all(&bytes[..n]).await.is_err() {
-                return None;
-            }
-            passed += n as u64;
+            // Counted before they pass: whoever has them may ask for the count at once.
             let total = if is_up {
                 &shared.up_bytes
             } else {
                 &shared.down_bytes
             };
             total.fetch_add(n as u64, Ordering::SeqCst);
+            if to.write_all(&bytes[..n]).await.is_err() {
+                return None;
+            }
+            passed += n as u64;
             if end.is_some() {
                 return end;
             }

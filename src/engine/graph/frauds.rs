@@ -57,3 +57,29 @@ impl Frauds {
         self.customers.capacity() * (size_of::<(EventId, u32)>() + 32) + self.assertions.len() * 128
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_say_otherwise_under_one_id_the_first_stays() {
+        let label = |id: &str, is_fraud| LabelRecord {
+            event_id: "e".parse().unwrap(),
+            label_assertion_id: id.parse().unwrap(),
+            observed_time: "2018-04-01T00:00:20Z".parse().unwrap(),
+            is_fraud,
+        };
+        let mut frauds = Frauds::default();
+        frauds.note_event(&"e".parse().unwrap(), 7);
+        for (label, is_fraud) in [
+            (label("l1", true), true),
+            (label("l1", false), true),
+            (label("l2", false), false),
+            (label("l1", true), false),
+        ] {
+            frauds.note_label(&label);
+            assert_eq!(frauds.is_fraud(7, label.observed_time.micros()), is_fraud);
+        }
+    }
+}

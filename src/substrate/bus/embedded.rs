@@ -389,7 +389,14 @@ fn inspect_alone(place: &Path) -> Result<Newest, Refused> {
     // A bus that was dropped gives its directory free some time later.
     for _ in 0..LOCK_TRIES_MAX {
         match file.try_lock() {
-            Ok(()) => return Ok(inspect::inspect(place)?),
+            Ok(()) => {
+                let inspected = inspect::inspect(place);
+                // The store locks next. Closing alone is not enough: a child that another thread is just starting
+                // holds the same open file until its exec.
+                let unlocked = file.unlock();
+                unlocked.map_err(|it| Refused::Io(Box::new(it)))?;
+                return Ok(inspected?);
+            }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(error)) => return Err(Refused::Io(Box::new(error))),
         }
