@@ -71,6 +71,16 @@ const _: fn(TestDb) = |db| {
     drop(empty_database());
 };
 
+/// Limits that no slow disk and no pause of the machine meets: they are not what is tested.
+pub(crate) fn patient() -> PoolOptions {
+    PoolOptions {
+        wait_ms_max: 120_000,
+        connect_ms_max: 120_000,
+        statement_ms_max: 240_000,
+        ..PoolOptions::default()
+    }
+}
+
 struct Server {
     owner: Endpoint,
     app: Endpoint,
@@ -81,7 +91,7 @@ impl Server {
         let pool = PoolOptions {
             application_name: name.to_owned(),
             connections_max: 8,
-            ..PoolOptions::default()
+            ..patient()
         };
         let owner_endpoint = self.owner.with_database(name);
         let app_endpoint = self.app.with_database(name);
@@ -123,10 +133,7 @@ async fn serve(tell: mpsc::Sender<Server>) {
         app: postgres.app(),
     };
     create_database(&server.owner, TEMPLATE, "template0").await;
-    let template = Db::open(
-        &server.owner.with_database(TEMPLATE),
-        &PoolOptions::default(),
-    );
+    let template = Db::open(&server.owner.with_database(TEMPLATE), &patient());
     let template = template.unwrap();
     migrate::migrate(&template).await.unwrap();
     // A database in use cannot be copied.
@@ -137,14 +144,14 @@ async fn serve(tell: mpsc::Sender<Server>) {
 }
 
 async fn create_database(owner: &Endpoint, name: &str, template: &str) {
-    let db = Db::open(owner, &PoolOptions::default()).unwrap();
+    let db = Db::open(owner, &patient()).unwrap();
     let client = db.get().await.unwrap();
     let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
     client.batch_execute(&sql).await.unwrap();
 }
 
 async fn wait_until_unused(owner: &Endpoint, name: &str) {
-    let db = Db::open(owner, &PoolOptions::default()).unwrap();
+    let db = Db::open(owner, &patient()).unwrap();
     let client = db.get().await.unwrap();
     let sql = "SELECT FROM pg_stat_activity WHERE datname = $1";
     while !client.query(sql, &[&name]).await.unwrap().is_empty() {
