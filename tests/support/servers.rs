@@ -4,11 +4,10 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::home::{Home, LONG};
+use crate::home::Home;
 
 /// Killed when dropped: their data go with the home, so nothing is worth a shutdown of seconds.
 pub(crate) struct Servers {
@@ -47,21 +46,15 @@ impl Servers {
         up(home, &self.dir);
     }
 
-    /// Kills a server and every process it has started, and returns when they are gone: one that syncs a slow
-    /// disk dies when that is done, and until then no other Postgres may have its data.
+    /// Kills a server and every process it has started.
     pub(crate) fn kill(&self, server: Server) {
         let path = self.dir.join(format!("{}.pid", server.name()));
         let pid = std::fs::read_to_string(path).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-        // It starts none while they are listed. A child may have ended by itself, and a server when nobody looked.
-        kill_process(pid, Signal::STOP).ok();
-        let all: Vec<Pid> = std::iter::once(pid).chain(children(pid)).collect();
-        for process in &all {
-            kill_process(*process, Signal::KILL).ok();
-        }
-        let deadline = Instant::now() + LONG;
-        while all.iter().any(|it| lives(*it)) && Instant::now() < deadline {
-            std::thread::park_timeout(Duration::from_millis(5));
+        // A child may have ended by itself when its parent did, and a server when nobody looked.
+        let children = children(pid);
+        for process in std::iter::once(pid).chain(children) {
+            kill_process(process, Signal::KILL).ok();
         }
     }
 
@@ -134,20 +127,9 @@ fn children(parent: Pid) -> Vec<Pid> {
     pids.filter(is_child).filter_map(Pid::from_raw).collect()
 }
 
-/// The fourth field of `/proc/PID/stat`.
+/// The fourth field of `/proc/PID/stat`, whose second may hold anything but a closing bracket last.
 fn parent_of(pid: i32) -> Option<i32> {
-    field_behind_name(pid, 1)?.parse().ok()
-}
-
-/// Whether it runs or sleeps; a killed one that nobody waited for does neither.
-fn lives(pid: Pid) -> bool {
-    let state = field_behind_name(pid.as_raw_nonzero().get(), 0);
-    state.is_some_and(|it| !["Z", "X"].contains(&it.as_str()))
-}
-
-/// A field of `/proc/PID/stat` behind the second, which may hold anything but a closing bracket last.
-fn field_behind_name(pid: i32, nth: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, behind) = stat.rsplit_once(')')?;
-    Some(behind.split_whitespace().nth(nth)?.to_owned())
+    behind.split_whitespace().nth(1)?.parse().ok()
 }
