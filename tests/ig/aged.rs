@@ -197,7 +197,7 @@ impl Platform {
 
     pub(crate) async fn reconcile(&self, run: &Pins) -> Result<Reconciled, reconcile::Error> {
         let options = reconcile::Options {
-            wait: Duration::from_secs(60),
+            wait: Duration::from_secs(240),
             ..reconcile::Options::default()
         };
         reconcile::reconcile(&self.lab.ground, &run.platform_run_id, options, &|_, _| ()).await

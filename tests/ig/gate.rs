@@ -35,7 +35,7 @@ use crate::held_bus::HeldBus;
 use crate::postgres::{self, TestDb};
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 pub(crate) const JSON: &str = "application/json";
 

@@ -125,7 +125,7 @@ async fn a_bell_makes_it_write_out_to_the_tip() {
         let early = reader.require(&shard, tips.position(&shard)).await;
         assert!(matches!(early, Err(Error::Behind { .. })), "{early:?}");
         reader
-            .wait_for(&tips, &running.flush, Duration::from_secs(60))
+            .wait_for(&tips, &running.flush, Duration::from_secs(240))
             .await
             .unwrap();
         reader.require(&shard, tips.position(&shard)).await.unwrap();
