@@ -253,7 +253,8 @@ async fn a_drain_finishes_what_is_queued_and_refuses_the_rest() {
     for request in 0..5 {
         let (client, url) = (gate.client.clone(), gate.url.clone());
         let body = lines(&[lab.traffic(&format!("e{request}"), 1)]);
-        sending.spawn(async move { post(&client, &url, NDJSON, body).await });
+        let request = client.post(format!("{url}/v1/events")).body(body);
+        sending.spawn(request.header("content-type", NDJSON).send());
     }
     lab.bus.inner().is_reached().await;
     assert!(gate.ig.is_ready());
@@ -262,17 +263,16 @@ async fn a_drain_finishes_what_is_queued_and_refuses_the_rest() {
     let drain = tokio::spawn(gate.drain());
     crate::gate::until(async || !ig.is_ready()).await;
     let refused = post(&client, &url, NDJSON, lines(&[lab.traffic("late", 1)])).await;
-    assert_eq!(
-        (refused.status, refused.retry_after.as_deref()),
-        (503, Some("1"))
-    );
+    // As long as the oldest one has been in hand: what that is the machine says.
+    assert_eq!(refused.status, 503);
+    assert!((1..=60).contains(&refused.seconds()), "{refused:?}");
     lab.bus.inner().release();
     let mut n_admitted = 0;
     while let Some(answer) = sending.join_next().await {
-        // One that had not reached the gate before the stop is refused.
-        let answer = answer.unwrap();
-        assert!(matches!(answer.status, 200 | 503), "{answer:?}");
-        n_admitted += i64::from(answer.status == 200);
+        // One that had not reached the gate before the stop is refused, or finds nobody.
+        let status = answer.unwrap().map(|it| it.status().as_u16());
+        assert!(matches!(status, Ok(200 | 503) | Err(_)), "{status:?}");
+        n_admitted += i64::from(matches!(status, Ok(200)));
     }
     drain.await.unwrap();
     assert!(n_admitted > 0);
@@ -307,7 +307,8 @@ async fn too_many_that_wait_for_decisions_are_refused_before_they_are_admitted()
     };
     let refused = wait(&["c", "d"], 1).await.unwrap();
     assert_eq!(refused.status(), 429);
-    assert_eq!(refused.headers()["retry-after"], "1");
+    let seconds = refused.headers()["retry-after"].to_str().unwrap();
+    assert!((1..=60).contains(&seconds.parse::<u64>().unwrap()));
     let problem: Value = refused.json().await.unwrap();
     assert_eq!(problem["code"], "OVERLOADED");
     assert_eq!(lab.number("SELECT count(*) FROM ig.event", &[]).await, 2);
