@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::app::live::{self, Face, Live};
+use crate::app::live::{self, Face, Live, State};
 
 /// One thing said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -182,9 +182,21 @@ impl Drawn {
             height: height.into(),
             has_colour: console::colors_enabled_stderr(),
         };
+        let n_done = |it: &Live| {
+            it.stages
+                .iter()
+                .filter(|it| it.state == State::Done)
+                .count()
+        };
+        let before = self.last_live.as_deref().map_or(0, n_done);
         let bar = self.bar(PICTURE, picture);
         bar.set_message(live::view(live, face).join("\n"));
-        bar.tick();
+        // Pictures that come too fast are left out, but for one that shows the end of a stage.
+        match before < n_done(live) {
+            true => bar.force_draw(),
+            false => bar.tick(),
+        }
+        self.last_live = Some(Box::new(live.clone()));
     }
 
     fn live_plain(&mut self, live: &Live) {

@@ -176,29 +176,42 @@ fn nobody_gets_through(port: &Port, run: &str, decision: &str) {
 
 /// One of each kind, however often somebody knocked.
 fn denials_are_facts(home: &Home) {
-    let has = |facts: &[Value], who: &str, corridor: &str| {
-        let is_it =
-            |it: &&Value| it["details"]["caller"] == who && it["details"]["corridor"] == corridor;
-        let found = facts.iter().filter(is_it).count();
-        // Two where an hour of UTC ended meanwhile.
-        assert!((1..=2).contains(&found), "{who} {corridor}: {facts:?}");
-    };
-    until("the facts of the denials", LONG, || {
-        let facts = facts(home, "CORRIDOR_DENIED");
+    let of_kind = |fact_type: &str, expected: &[(&str, &str)]| {
+        let count = |facts: &[Value], (who, corridor): (&str, &str)| {
+            let is_it = |it: &&Value| {
+                it["details"]["caller"] == who && it["details"]["corridor"] == corridor
+            };
+            facts.iter().filter(is_it).count()
+        };
+        // They are written behind the answers.
+        let facts = until("the facts of the denials", LONG, || {
+            let facts = facts(home, fact_type);
+            let is_there = expected.iter().all(|it| count(&facts, *it) > 0);
+            is_there.then_some(facts)
+        });
+        for it in expected {
+            // Two where an hour of UTC ended meanwhile.
+            assert!(count(&facts, *it) <= 2, "{it:?}: {facts:?}");
+        }
         facts
-            .iter()
-            .any(|it| it["details"]["caller"] == "operator")
-            .then_some(())
-    });
-    let other = facts(home, "CORRIDOR_DENIED");
-    has(&other, "operator", "IG_INGEST");
-    has(&other, "svc:mpr", "COMMANDS");
-    has(&other, "anonymous/nothing/missing", "IG_INGEST");
-    has(&other, "anonymous/api_key/unknown", "RUN_READ");
-    has(&other, "anonymous/api_key/malformed", "RUN_OPERATE");
-    let evidence = facts(home, "REF_ACCESS_DENIED");
-    has(&evidence, "producer", "EVIDENCE_RESOLVE");
-    has(&evidence, "anonymous/nothing/missing", "EVIDENCE_RESOLVE");
+    };
+    let other = of_kind(
+        "CORRIDOR_DENIED",
+        &[
+            ("operator", "IG_INGEST"),
+            ("svc:mpr", "COMMANDS"),
+            ("anonymous/nothing/missing", "IG_INGEST"),
+            ("anonymous/api_key/unknown", "RUN_READ"),
+            ("anonymous/api_key/malformed", "RUN_OPERATE"),
+        ],
+    );
+    let evidence = of_kind(
+        "REF_ACCESS_DENIED",
+        &[
+            ("producer", "EVIDENCE_RESOLVE"),
+            ("anonymous/nothing/missing", "EVIDENCE_RESOLVE"),
+        ],
+    );
     let secret = home.key("local");
     assert!(!format!("{other:?}{evidence:?}").contains(&secret));
 }
@@ -245,7 +258,8 @@ fn keys_come_and_go_while_requests_run() {
     until("the end of the first key", LONG, || {
         (status(&with_first, "b") == 401).then_some(())
     });
-    assert!(begun.elapsed() < Duration::from_secs(30));
+    // A second, and what a machine that stands still makes of it.
+    assert!(begun.elapsed() < Duration::from_secs(90));
     assert_eq!(status(&with_next, "b"), 200);
     let waited = waiting.join().unwrap();
     assert!([200, 401].contains(&waited), "{waited}");

@@ -5,7 +5,6 @@ use std::io::Read as _;
 use std::num::NonZero;
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
@@ -90,12 +89,17 @@ impl Terminal {
         }
     }
 
-    /// Takes in what was written until now.
+    /// Takes in what was written until now, by a writer that has ended: what is written here comes behind it.
     fn rest(&mut self) {
-        // The writer has ended: what is on its way is here in a moment.
-        while let Ok(read) = self.bytes.recv_timeout(Duration::from_millis(200)) {
-            self.take(&read);
+        const END: &[u8] = b"<the writer has ended>";
+        let n = rustix::io::write(&self.line, END).unwrap();
+        assert_eq!(n, END.len());
+        let mut rest = Vec::new();
+        while !rest.ends_with(END) {
+            rest.extend(self.bytes.recv_timeout(LONG).unwrap());
         }
+        rest.truncate(rest.len() - END.len());
+        self.take(&rest);
     }
 
     fn take(&mut self, read: &[u8]) {
@@ -143,20 +147,37 @@ fn the_demo_is_drawn_while_it_runs_and_taken_down_at_the_end() {
     );
 }
 
+/// So many payments that a demo of them is not through before it is told to end.
+const LONG_DEMO: &str = "\
+scenario: long
+seed: 7
+start: 2025-03-01T00:00:00Z
+days: 120
+population: {customers: 2000, merchants: 60}
+payments: {per_customer_day: 1.0}
+campaigns:
+  - {type: stolen_card, per_day: 0.5}
+";
+
 #[test]
 fn a_narrow_terminal_without_colour_is_left_clean_by_ctrl_c() {
     let home = Home::new();
     let mut terminal = Terminal::new(60, 12);
     let modes = terminal.modes();
     let env = [("TERM", "xterm-256color"), ("NO_COLOR", "1")];
-    let demo = home.start_on(&["demo"], &env, terminal.stdio());
-    terminal.until("the first decisions", |screen| screen.contains("outcomes"));
-    // Every line of the picture is on a line of its own: nothing was wrapped.
-    let shown = terminal.contents();
-    for stage in ["world", "stream", "decide", "balance", "replay", "report"] {
-        let begins = |line: &&str| line.chars().skip(2).collect::<String>().starts_with(stage);
-        assert_eq!(shown.lines().filter(begins).count(), 1, "{stage}\n{shown}");
-    }
+    let scenario = home.file("long.yaml", LONG_DEMO);
+    let args = ["demo", "--scenario", scenario.to_str().unwrap()];
+    let demo = home.start_on(&args, &env, terminal.stdio());
+    // Every line of the picture is on a line of its own: nothing was wrapped. While one picture takes the
+    // place of another the screen has parts of both.
+    let stages = ["world", "stream", "decide", "balance", "replay", "report"];
+    terminal.until("decisions, and each stage on its line", |screen| {
+        let is_once = |stage: &&str| {
+            let begins = |line: &&str| line.chars().skip(2).collect::<String>().starts_with(*stage);
+            screen.lines().filter(begins).count() == 1
+        };
+        screen.contains("outcomes") && stages.iter().all(is_once)
+    });
     demo.signal(Signal::INT);
     demo.wait().expect(FAILED);
     terminal.rest();

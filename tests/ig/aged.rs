@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::gate::{Gate, Lab, baseline, decider, lab_at, until, words};
+use crate::gate::{Gate, Lab, baseline, decider, lab_at, options as gate_options, until, words};
 
 pub(crate) const HORIZON_DAYS: u32 = 35;
 pub(crate) const EVIDENCE_DAYS: u32 = 45;
@@ -71,7 +71,7 @@ impl Platform {
         let gate = lab
             .gate_with(GateOptions {
                 dedupe_horizon_days: HORIZON_DAYS,
-                ..GateOptions::default()
+                ..gate_options()
             })
             .await;
         let bundle = baseline();
@@ -82,7 +82,7 @@ impl Platform {
         put.await.unwrap();
         let pool = PoolOptions {
             acting_as: Some(MAINTENANCE),
-            ..PoolOptions::default()
+            ..crate::postgres::patient()
         };
         let identity = Db::open(&lab.db.owner_endpoint, &pool).unwrap();
         let (flush, mut tasks) = (Flush::default(), Tasks::new(CancellationToken::new()));
@@ -197,7 +197,7 @@ impl Platform {
 
     pub(crate) async fn reconcile(&self, run: &Pins) -> Result<Reconciled, reconcile::Error> {
         let options = reconcile::Options {
-            wait: Duration::from_secs(60),
+            wait: Duration::from_secs(240),
             ..reconcile::Options::default()
         };
         reconcile::reconcile(&self.lab.ground, &run.platform_run_id, options, &|_, _| ()).await

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use fraudplat::contracts::code::Code;
 use fraudplat::ingress::ig::Options;
 
-use crate::gate::{lab, lines};
+use crate::gate::{lab, lines, options};
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -44,7 +44,7 @@ async fn a_bomb_a_fragment_and_an_unknown_coding_are_problems() {
     let lab = lab().await;
     let options = Options {
         body_bytes_max: 100_000,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     let bomb = vec![b'\n'; 8 << 20];

@@ -21,7 +21,7 @@ use fraudplat::rtdl::decision::{self, Decision};
 use fraudplat::runtime::ground::Ground;
 use fraudplat::runtime::lease;
 use fraudplat::substrate::bus::embedded::{self, EmbeddedBus, StreamOptions};
-use fraudplat::substrate::bus::{Bus, BusRecord, ReadFrom, ReadLimit};
+use fraudplat::substrate::bus::{Bus, BusRecord, PutOutcome, PutRecord, ReadFrom, ReadLimit};
 use fraudplat::substrate::clock::{Clock, SeededEntropy, SystemClock};
 use fraudplat::substrate::db::{Client, ToSql};
 use fraudplat::substrate::fault::{FaultPlan, FaultyBus, FaultyObjects};
@@ -35,7 +35,7 @@ use crate::held_bus::HeldBus;
 use crate::postgres::{self, TestDb};
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 pub(crate) const JSON: &str = "application/json";
 
@@ -120,7 +120,7 @@ pub(crate) async fn live_run(ground: &Ground, name: &str) -> Pins {
 
 impl Lab {
     pub(crate) async fn gate(&self) -> Gate {
-        self.gate_with(Options::default()).await
+        self.gate_with(options()).await
     }
 
     /// Starts a gate on a port of its own.
@@ -150,6 +150,33 @@ impl Lab {
     /// What the sole owner of a data directory does when it starts after a crash.
     pub(crate) async fn release_leases(&self) {
         lease::release_all(&self.ground.db).await.unwrap();
+    }
+
+    /// Lets a gate's lease expire until another gate has it, which then keeps it until it gives it back: the
+    /// one that is slow may renew what has expired and is not taken yet.
+    pub(crate) async fn take_over(&self, gate_id: &str) {
+        let client = self.client().await;
+        let holder = "SELECT holder FROM runtime.lease WHERE group_name = 'ig' AND scope = $1";
+        let row = client.query_one(holder, &[&gate_id]).await.unwrap();
+        let slow: String = row.get(0);
+        let expire = "UPDATE runtime.lease SET expires_at = now() - interval '1 second'
+            WHERE group_name = 'ig' AND scope = $1 AND holder = $2";
+        let is_taken = async || client.execute(expire, &[&gate_id, &slow]).await.unwrap() == 0;
+        until(is_taken).await;
+        let keep = "UPDATE runtime.lease SET expires_at = now() + interval '1 hour'
+            WHERE group_name = 'ig' AND scope = $1";
+        client.execute(keep, &[&gate_id]).await.unwrap();
+    }
+
+    /// What a killed gate had begun to put stands on the log, or never will: they would have died together.
+    pub(crate) async fn put_to_its_end(&self) {
+        let last = PutRecord {
+            partition_key: "last".to_owned(),
+            data: "{}".into(),
+        };
+        let log = self.bus.inner().log();
+        let put = log.put_records(Stream::Control, vec![last]).await;
+        assert!(matches!(put[0], PutOutcome::Stored(_)), "{put:?}");
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -244,6 +271,16 @@ impl Lab {
 
     pub(crate) fn traffic(&self, id: &str, amount_minor: i64) -> Value {
         event(&self.run, EventClass::Traffic, id, amount_minor)
+    }
+}
+
+/// A gate that gives nothing up for being slow: how long it takes is the machine's.
+pub(crate) fn options() -> Options {
+    Options {
+        request_ms_max: 120_000,
+        backlog_ms_max: 120_000,
+        drain_ms_max: 100_000,
+        ..Options::default()
     }
 }
 

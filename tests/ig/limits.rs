@@ -1,12 +1,14 @@
 //! Overload, the drain, and the limits of a whole body: refused with a problem, before memory grows.
 
+use std::time::{Duration, Instant};
+
 use fraudplat::contracts::code::Code;
 use fraudplat::ingress::ig::Options;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::gate::{JSON, NDJSON, lab, lines, post, until, words};
+use crate::gate::{DEADLINE, JSON, NDJSON, lab, lines, options, post, until, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_answers_429_and_takes_no_more() {
@@ -14,8 +16,7 @@ async fn a_full_queue_answers_429_and_takes_no_more() {
     let options = Options {
         queue_events_max: 200,
         events_per_request_max: 100,
-        request_ms_max: 60_000,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     lab.bus.inner().hold();
@@ -53,8 +54,7 @@ async fn a_backlog_that_stands_still_answers_429_with_its_age() {
     let lab = lab().await;
     let options = Options {
         backlog_ms_max: 1_000,
-        request_ms_max: 1_500,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     lab.bus.inner().hold();
@@ -62,16 +62,23 @@ async fn a_backlog_that_stands_still_answers_429_with_its_age() {
     let body = lines(&[lab.traffic("first", 1)]);
     let first = tokio::spawn(async move { post(&client, &url, NDJSON, body).await });
     lab.bus.inner().is_reached().await;
-    let refused = async || {
-        let answer = gate.post(NDJSON, lines(&[lab.traffic("second", 1)])).await;
-        (answer.status == 429).then_some(answer)
+    // Who comes before it is old enough waits for a verdict as the first does; it hangs up.
+    let refused = async {
+        loop {
+            let second = gate.post(NDJSON, lines(&[lab.traffic("second", 1)]));
+            let answer = tokio::time::timeout(Duration::from_millis(500), second).await;
+            if let Some(refused) = answer.ok().filter(|it| it.status == 429) {
+                return refused;
+            }
+        }
     };
-    until(async || refused().await.is_some()).await;
-    let refused = refused().await.unwrap();
+    let refused = tokio::time::timeout(DEADLINE, refused).await;
+    let refused = refused.expect("who comes later is refused");
     assert_eq!(refused.body["code"], "OVERLOADED");
     assert!(refused.seconds() >= 2, "{refused:?}");
     lab.bus.inner().release();
-    assert_eq!(first.await.unwrap().status, 202);
+    let first = first.await.unwrap();
+    assert_eq!(words(&first.results()), ["ADMITTED"], "{first:?}");
     until(async || {
         gate.post(NDJSON, lines(&[lab.traffic("third", 1)]))
             .await
@@ -88,18 +95,27 @@ async fn a_producer_that_sends_more_than_its_share_is_told_when_it_may_again() {
     let options = Options {
         events_per_request_max: 10,
         producer_events_per_s: std::num::NonZero::new(1),
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     let events: Vec<Value> = (0..10).map(|n| lab.traffic(&format!("e{n}"), n)).collect();
+    let (mut sent_at, mut n_sent) = (Instant::now(), 1);
     assert_eq!(words(&gate.send(&events).await), ["ADMITTED"; 10]);
-    let refused = gate.post(NDJSON, lines(&events)).await;
-    assert_eq!(refused.status, 429);
+    let refused = loop {
+        let at = Instant::now();
+        let answer = gate.post(NDJSON, lines(&events)).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        // A second gives room for one: a machine that was so slow had a right to ten more.
+        assert!(sent_at.elapsed() >= Duration::from_secs(10), "{answer:?}");
+        (sent_at, n_sent) = (at, n_sent + 1);
+    };
     assert_eq!(refused.body["code"], "RATE_LIMITED");
     assert!((1..=10).contains(&refused.seconds()), "{refused:?}");
     gate.drain().await;
     // Nothing of it was received.
-    assert_eq!(lab.balance().await.received, 10);
+    assert_eq!(lab.balance().await.received, 10 * n_sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +124,7 @@ async fn bytes_have_room_before_they_are_read() {
     let options = Options {
         queue_bytes_max: 10_000,
         body_bytes_max: 10_000,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     lab.bus.inner().hold();
@@ -135,7 +151,7 @@ async fn who_is_slow_keeps_no_room_and_is_told() {
         queue_bytes_max: 10_000,
         body_bytes_max: 10_000,
         body_ms_max: 2_000,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     // Nine of ten thousand are promised, and one is sent.
@@ -145,7 +161,14 @@ async fn who_is_slow_keeps_no_room_and_is_told() {
         .unwrap();
     slow.write_all(promised.as_bytes()).await.unwrap();
     let body = "\n".repeat(8_000) + &lines(&[lab.traffic("a", 1)]);
-    assert_eq!(gate.post(NDJSON, body).await.status, 200);
+    let quick = loop {
+        let answer = gate.post(NDJSON, body.clone()).await;
+        // On a machine that stands still it was slow itself, and nothing of it was taken.
+        if answer.status != 408 {
+            break answer;
+        }
+    };
+    assert_eq!(quick.status, 200, "{quick:?}");
     let mut said = String::new();
     slow.read_to_string(&mut said).await.unwrap();
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
@@ -160,7 +183,7 @@ async fn unreadable_bodies_are_problems() {
     let options = Options {
         body_bytes_max: 4_000,
         events_per_request_max: 3,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     let good = lab.traffic("a", 1).to_string();
@@ -224,17 +247,14 @@ async fn unreadable_bodies_are_problems() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_finishes_what_is_queued_and_refuses_the_rest() {
     let lab = lab().await;
-    let options = Options {
-        request_ms_max: 60_000,
-        ..Options::default()
-    };
-    let gate = lab.gate_with(options).await;
+    let gate = lab.gate().await;
     lab.bus.inner().hold();
     let mut sending = tokio::task::JoinSet::new();
     for request in 0..5 {
         let (client, url) = (gate.client.clone(), gate.url.clone());
         let body = lines(&[lab.traffic(&format!("e{request}"), 1)]);
-        sending.spawn(async move { post(&client, &url, NDJSON, body).await });
+        let request = client.post(format!("{url}/v1/events")).body(body);
+        sending.spawn(request.header("content-type", NDJSON).send());
     }
     lab.bus.inner().is_reached().await;
     assert!(gate.ig.is_ready());
@@ -243,17 +263,16 @@ async fn a_drain_finishes_what_is_queued_and_refuses_the_rest() {
     let drain = tokio::spawn(gate.drain());
     crate::gate::until(async || !ig.is_ready()).await;
     let refused = post(&client, &url, NDJSON, lines(&[lab.traffic("late", 1)])).await;
-    assert_eq!(
-        (refused.status, refused.retry_after.as_deref()),
-        (503, Some("1"))
-    );
+    // As long as the oldest one has been in hand: what that is the machine says.
+    assert_eq!(refused.status, 503);
+    assert!((1..=60).contains(&refused.seconds()), "{refused:?}");
     lab.bus.inner().release();
     let mut n_admitted = 0;
     while let Some(answer) = sending.join_next().await {
-        // One that had not reached the gate before the stop is refused.
-        let answer = answer.unwrap();
-        assert!(matches!(answer.status, 200 | 503), "{answer:?}");
-        n_admitted += i64::from(answer.status == 200);
+        // One that had not reached the gate before the stop is refused, or finds nobody.
+        let status = answer.unwrap().map(|it| it.status().as_u16());
+        assert!(matches!(status, Ok(200 | 503) | Err(_)), "{status:?}");
+        n_admitted += i64::from(matches!(status, Ok(200)));
     }
     drain.await.unwrap();
     assert!(n_admitted > 0);
@@ -270,7 +289,7 @@ async fn too_many_that_wait_for_decisions_are_refused_before_they_are_admitted()
     let lab = lab().await;
     let options = Options {
         decision_waits_max: 3,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     // Nobody decides here, so two wait until they go.
@@ -288,7 +307,8 @@ async fn too_many_that_wait_for_decisions_are_refused_before_they_are_admitted()
     };
     let refused = wait(&["c", "d"], 1).await.unwrap();
     assert_eq!(refused.status(), 429);
-    assert_eq!(refused.headers()["retry-after"], "1");
+    let seconds = refused.headers()["retry-after"].to_str().unwrap();
+    assert!((1..=60).contains(&seconds.parse::<u64>().unwrap()));
     let problem: Value = refused.json().await.unwrap();
     assert_eq!(problem["code"], "OVERLOADED");
     assert_eq!(lab.number("SELECT count(*) FROM ig.event", &[]).await, 2);

@@ -9,7 +9,7 @@ use fraudplat::substrate::bus::RefusalCode;
 use fraudplat::substrate::fault::{Fault, Operation};
 use serde_json::Value;
 
-use crate::gate::{Counts, Lab, NDJSON, event, lab, lines, post, until, words};
+use crate::gate::{Counts, Lab, NDJSON, event, lab, lines, options, post, until, words};
 
 /// Every class of one arrival.
 fn arrival(lab: &Lab, n: i64) -> Vec<Value> {
@@ -120,10 +120,7 @@ async fn refused_records_are_put_again_in_the_order_of_their_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_gate_loses_nothing_and_admits_nothing_twice() {
     let lab = lab().await;
-    let options = Options {
-        request_ms_max: 60_000,
-        ..Options::default()
-    };
+    let options = options();
     let events: Vec<Value> = (1..=30).flat_map(|n| arrival(&lab, n)).collect();
     // Killed while a put of the first batch waits; batches behind it are admitted or queued.
     let gate = lab.gate_with(options.clone()).await;
@@ -157,6 +154,7 @@ async fn a_killed_gate_loses_nothing_and_admits_nothing_twice() {
     let is_on_bus = async || lab.copies(Stream::Traffic).await.len() >= 10;
     until(is_on_bus).await;
     gate.crash().await;
+    lab.put_to_its_end().await;
     owner
         .batch_execute("GRANT INSERT ON ig.batch_terminal TO fraudplat_app")
         .await
@@ -203,7 +201,7 @@ async fn a_gate_that_died_is_resolved_by_another() {
     lab.release_leases().await;
     let other = Options {
         gate_id: "gate-1".to_owned(),
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(other).await;
     let verdicts = gate.send(&arrival(&lab, 1)).await;
@@ -225,12 +223,12 @@ async fn a_gate_that_lost_its_lease_answers_with_what_the_other_settled() {
     let body = lines([&payment]);
     let sending = tokio::spawn(async move { post(&client, &url, NDJSON, body).await });
     bus.is_reached().await;
-    lab.release_leases().await;
     let other = Options {
         gate_id: "gate-1".to_owned(),
-        ..Options::default()
+        ..options()
     };
     let quick = lab.gate_with(other).await;
+    lab.take_over("gate-0").await;
     // It has looked, found nothing, and publishes.
     bus.is_reached_by(2).await;
     bus.release_one();

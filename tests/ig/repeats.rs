@@ -11,7 +11,7 @@ use fraudplat::governance::facts;
 use fraudplat::ingress::ig::{Options, quarantine_list, quarantine_show};
 use serde_json::Value;
 
-use crate::gate::{Answer, Counts, Gate, NDJSON, event, lab, lines, post, words};
+use crate::gate::{Answer, Counts, Gate, NDJSON, event, lab, lines, options, post, words};
 
 /// The same order from the same seed.
 fn shuffled<T: Clone>(items: &[T], seed: u64) -> Vec<T> {
@@ -148,7 +148,7 @@ async fn an_event_in_flight_is_answered_202_at_the_deadline_and_then_with_its_re
     let lab = lab().await;
     let options = Options {
         request_ms_max: 300,
-        ..Options::default()
+        ..options()
     };
     let gate = lab.gate_with(options).await;
     lab.bus.inner().hold();
@@ -189,10 +189,7 @@ async fn connections_that_race_the_same_events_admit_each_once() {
     const CONNECTIONS: u64 = 64;
     const EVENTS: i64 = 10_000;
     let lab = lab().await;
-    let options = Options {
-        request_ms_max: 100_000,
-        ..Options::default()
-    };
+    let options = options();
     let gates = [lab.gate_with(options.clone()).await, {
         let other = Options {
             gate_id: "gate-1".to_owned(),

@@ -48,7 +48,7 @@ pub(crate) async fn archive_all(world: &World, options: Options) -> Basis {
     let tips = world.tips(Stream::ALL).await;
     let running = Running::start(world, options);
     let waited = reader(world)
-        .wait_for(&tips, &running.flush, Duration::from_secs(60))
+        .wait_for(&tips, &running.flush, Duration::from_secs(240))
         .await;
     waited.unwrap();
     running.drain().await;

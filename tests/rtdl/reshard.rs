@@ -42,8 +42,8 @@ async fn resharded() -> Resharded {
         endpoint_url: Some(server.endpoint_url.clone()),
         region: Some("us-east-1".to_owned()),
         ca_file: None,
-        connect_timeout_ms: 2_000,
-        request_timeout_ms: 5_000,
+        connect_timeout_ms: 60_000,
+        request_timeout_ms: 120_000,
         reads_per_second_max: 200,
         streams: Stream::ALL.iter().map(of_stream).collect(),
     };

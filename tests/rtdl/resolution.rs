@@ -16,7 +16,7 @@ use fraudplat::substrate::clock::{Clock, SetClock, SystemClock};
 use fraudplat::substrate::tasks::Tasks;
 
 use crate::decider::{FEATURES, OTHER_FEATURES, POLICY, Run, bundle};
-use crate::world::{eventually, world};
+use crate::world::{DEADLINE, eventually, world};
 
 /// What a test says that is in force.
 #[derive(Clone)]
@@ -92,13 +92,15 @@ impl Scene {
 
     /// Pays until a bundle decides, and returns its first decision.
     async fn pay_until(&mut self, wanted: &Bundle) -> (DecisionBody, DecisionEvidence) {
-        for _ in 0..200 {
+        // A registry is asked once a second: how many payments that are is the machine's.
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
             let (body, evidence) = self.pay().await;
             if body.bundle_digest == wanted.digest() {
                 return (body, evidence);
             }
+            assert!(tokio::time::Instant::now() < deadline, "it never decides");
         }
-        panic!("it never decides");
     }
 
     /// Every payment of the customer counts that is not after this one: all are of one time, so their ids
