@@ -1,22 +1,14 @@
 //! Labels on the stream, put there by somebody else, and decisions that know them: gate, inlet and decision as processes
 //! of their own on Kinesis, S3 and a Postgres by URL; one decision process is killed, the next knows what it knew.
 
-use std::sync::Arc;
-
-use fraudplat::contracts::label_assertion::LabelAssertion;
-use fraudplat::domain::ids::LabelAssertionId;
-use fraudplat::domain::keys::LabelSubject;
-use fraudplat::domain::time::Time;
-use fraudplat::domain::vocabulary::{LabelType, Stream};
-use fraudplat::substrate::aws::Credentials;
-use fraudplat::substrate::bus::kinesis::{KinesisBus, Options, StreamOptions};
-use fraudplat::substrate::bus::{Bus as _, PutOutcome, PutRecord};
-use fraudplat::substrate::clock::{Clock as _, SystemClock, SystemEntropy};
+use fraudplat::domain::vocabulary::Stream;
+use fraudplat::substrate::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use crate::events::{JSON, Port, Till};
 use crate::home::{Home, LONG, until};
-use crate::servers::{self, Servers};
+use crate::labeller::Labeller;
+use crate::servers;
 
 const FEATURES: &str = "
 feature_set: labelled
@@ -34,76 +26,9 @@ rules:
   - {id: NEAR, owner: t, description: "Shares with a fraudster", when: "features.near > 0", outcome: REVIEW, score: 9, reason_code: NEAR_FRAUD}
 "#;
 
-/// Somebody who may put records on the stream.
-struct Labeller {
-    bus: KinesisBus,
-    runtime: tokio::runtime::Runtime,
-    run: String,
-}
-
-impl Labeller {
-    fn of(servers: &Servers, run: &str) -> Labeller {
-        let url = servers.setting("FRAUDPLAT__SUBSTRATES__MANAGED__KINESIS__ENDPOINT_URL");
-        let stream = StreamOptions {
-            name: Stream::Labels.to_string(),
-            shards: 1,
-            retention_hours: 24,
-        };
-        let options = Options {
-            endpoint_url: Some(url.to_owned()),
-            region: Some("us-east-1".to_owned()),
-            ca_file: None,
-            connect_timeout_ms: 5_000,
-            request_timeout_ms: 30_000,
-            reads_per_second_max: 5,
-            streams: [(Stream::Labels, stream)].into(),
-        };
-        let credentials = Credentials::Keys {
-            id: servers.setting("AWS_ACCESS_KEY_ID").to_owned(),
-            secret: servers.setting("AWS_SECRET_ACCESS_KEY").to_owned(),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().unwrap();
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let bus = runtime.block_on(KinesisBus::open(options, &credentials, clock, entropy));
-        Labeller {
-            bus: bus.unwrap(),
-            runtime,
-            run: run.to_owned(),
-        }
-    }
-
-    /// Says now that a payment was fraud.
-    fn fraud(&self, event_id: &str) {
-        let subject = LabelSubject {
-            platform_run_id: self.run.parse().unwrap(),
-            event_id: event_id.parse().unwrap(),
-        };
-        let (label_type, now): (_, Time) = (LabelType::FraudDisposition, SystemClock.now());
-        let label = LabelAssertion {
-            schema_version: 1,
-            label_assertion_id: LabelAssertionId::of(&subject, label_type, "bank", event_id),
-            subject,
-            label_type,
-            value: "CONFIRMED_FRAUD".to_owned(),
-            effective_time: now,
-            observed_time: now,
-            source: "bank".to_owned(),
-            source_ref_id: event_id.to_owned(),
-            actor_id: "bank".parse().unwrap(),
-            evidence_refs: Vec::new(),
-        };
-        let record = PutRecord {
-            partition_key: event_id.to_owned(),
-            data: serde_json::to_vec(&label).unwrap().into(),
-        };
-        let put = self.bus.put_records(Stream::Labels, vec![record]);
-        let outcomes = self.runtime.block_on(put);
-        assert!(
-            matches!(outcomes[..], [PutOutcome::Stored(_)]),
-            "{outcomes:?}"
-        );
-    }
+/// Says now that a payment was fraud.
+fn say(labeller: &Labeller, event_id: &str) {
+    assert!(labeller.frauds(&[(event_id.to_owned(), SystemClock.now())]));
 }
 
 /// A payment of this customer, all on one device.
@@ -171,16 +96,16 @@ fn decisions_know_the_labels_that_were_there() {
     pay(&gate, &till, 1, "c1");
     pay(&gate, &till, 2, "c2");
     check(&port, &till, 2, ("APPROVE", 0.0, 0));
-    labeller.fraud("p1");
+    say(&labeller, "p1");
     // Of a payment that is yet to come.
-    labeller.fraud("p4");
+    say(&labeller, "p4");
     until_heard(&port, &till);
     pay(&gate, &till, 3, "c2");
     check(&port, &till, 3, ("REVIEW", 1.0 / 3.0, 1));
 
     // Said while nobody decides; heard by whoever has the lease next.
     decision.kill_all();
-    labeller.fraud("p2");
+    say(&labeller, "p2");
     let (_decision, port) = role("successor", "decision");
     until_heard(&port, &till);
     pay(&gate, &till, 4, "c1");

@@ -27,6 +27,8 @@ mod home;
 mod hostile;
 #[path = "../support/intents.rs"]
 mod intents;
+#[path = "../support/labeller.rs"]
+mod labeller;
 mod labels;
 mod live;
 mod lockstep;

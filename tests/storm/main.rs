@@ -27,6 +27,9 @@ mod home;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod intents;
 mod kills;
+#[path = "../support/labeller.rs"]
+mod labeller;
+mod labels;
 mod ledger;
 mod mismatch;
 #[path = "../support/payments.rs"]
@@ -42,7 +45,6 @@ mod sends;
 #[path = "../support/servers.rs"]
 mod servers;
 #[path = "../support/shop.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod shop;
 mod shuffle;
 mod site;

@@ -11,6 +11,8 @@ use fraudplat::runtime::lease::{LEASE_MS, LeaseRow};
 use crate::checks::check;
 use crate::events::{JSON, Port};
 use crate::home::{DONE, Home, LONG, until};
+use crate::labeller::Labeller;
+use crate::labels;
 use crate::ledger::{self, Ledger};
 use crate::payments::events;
 use crate::producers::{self, Producer, Stream};
@@ -72,6 +74,9 @@ pub(crate) fn storm(weather: &Weather) {
     );
     let mut home = weather.home(&[setting]);
     let (servers, key) = servers::provisioned(&mut home, &[]);
+    let bundle = labels::bundle(&home);
+    let deciding = ("FRAUDPLAT__DECISION__BUNDLE_DIR", bundle.to_str().unwrap());
+    home.under("local_parity", &[deciding]);
     let ledger = Ledger::of(&servers);
     let shop = shop::open(&home, weather.payments);
     weather.say("the servers are up, the run is pinned");
@@ -205,6 +210,8 @@ impl Field<'_> {
                 };
                 running.push(scope.spawn(move || producer.produce(events)));
             }
+            let (payments, labeller) = (shop.read(), Labeller::of(self.servers, &shop.run));
+            let labels = scope.spawn(move || labels::say(&labeller, &payments, stream));
             self.strike_all();
             stream.let_out(shop.payments);
             self.until_moment(Moment::Decided(shop.payments));
@@ -214,6 +221,9 @@ impl Field<'_> {
                     std::panic::resume_unwind(cause);
                 }
             }
+            let said = labels.join().unwrap();
+            self.weather
+                .say(&format!("{said} payments were labelled meanwhile"));
         });
         self.site.until_well();
         let refused = &self.site.refusals;
@@ -443,6 +453,8 @@ impl Field<'_> {
         let count = || self.ledger.degraded(&shop.run);
         let degraded = until("degraded decisions", LONG, count);
         check("withheld context degrades", degraded > 0, degraded);
+        let seen = labels::seen(home, &shop.run);
+        check("decisions knew labels", seen > 0, seen);
         shop::check_history(home, &shop.run, shop.payments);
         self.weather.say(&format!(
             "{} recomputed, {degraded} of them degraded, 0 differ",
