@@ -24,6 +24,18 @@ pub(crate) const FAILED: i32 = 1;
 pub(crate) const USAGE: i32 = 2;
 pub(crate) const REFUSED: i32 = 3;
 
+/// When a live run degrades: as by default, but for a lag of its own, which a slow machine may have at any time.
+const POSTURE: [(&str, &str); 8] = [
+    ("DEGRADED_1__MISSING_PERCENT", "20"),
+    ("DEGRADED_1__STORE_ERRORS", "3"),
+    ("DEGRADED_1__OWN_LAG_MS", "300000"),
+    ("DEGRADED_2__MISSING_PERCENT", "50"),
+    ("DEGRADED_2__STORE_ERRORS", "10"),
+    ("DEGRADED_2__OWN_LAG_MS", "300000"),
+    ("RECENT_DECISIONS", "200"),
+    ("CALM_MS", "30000"),
+];
+
 /// A directory for one test.
 pub(crate) struct Home {
     dir: PathBuf,
@@ -49,12 +61,16 @@ impl Home {
         // As root, Postgres runs as another account, which must pass through.
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o711)).unwrap();
         let sweeper = Mutex::new(sweeper(&dir));
+        let posture = POSTURE.map(|(key, value)| {
+            let name = format!("FRAUDPLAT__SEMANTICS__POSTURE__{key}");
+            (name, value.to_owned())
+        });
         Home {
             dir,
             sweeper,
             started: AtomicU32::new(0),
             args: Vec::new(),
-            env: owned(env),
+            env: posture.into_iter().chain(owned(env)).collect(),
         }
     }
 
