@@ -330,7 +330,7 @@ pub(crate) struct ReplayRange {
     #[arg(long, default_value_t = crate::app::commands::replay::PASS_MAX, value_name = "N",
         value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) at_a_time: i64,
-    /// Also hold the archive against the bus, as far as the bus still keeps the traffic of the range
+    /// Also hold the archive against the bus, as far as the bus still keeps the payments and labels of the range
     #[arg(long)]
     pub(crate) against_bus: bool,
     /// Decide again by the bundle in this directory, and show which outcomes would change; nothing is logged

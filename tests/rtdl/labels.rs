@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::archiver::{archive_all, patient};
 use crate::decider::{POLICY, Run, told};
-use crate::world::{admitted, bytes, pins, world};
+use crate::world::{admitted, bytes, eventually, pins, world};
 
 pub(crate) const FEATURES: &str = r"
 feature_set: labelled
@@ -228,6 +228,24 @@ async fn labels_count_from_the_next_decision_on() {
         assert!(seq_of(&body) > 12 || share(&body) == 0.0);
     }
     run.replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_over_from_an_earlier_release_names_the_labels_at_once() {
+    let mut run = begun_late().await;
+    run.pay(3).await;
+    let bundle = labelled(FEATURES);
+    run.decide_under(&bundle).await;
+    forget_labels(&run).await;
+    let tasks = run.start(FEATURES);
+    eventually("the position names the labels", async || {
+        let named = "SELECT count(*) FROM runtime.lease
+                     WHERE group_name = 'decision' AND position LIKE '%fp.bus.labels%'";
+        run.world.number(named).await == 1
+    })
+    .await;
+    tasks.stop_token().cancel();
+    tasks.join().await.unwrap();
 }
 
 #[tokio::test]

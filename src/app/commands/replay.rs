@@ -156,8 +156,9 @@ async fn against_bus(call: &Call, range: &Range) -> anyhow::Result<()> {
     match audit::against_bus(&call.ground, last).await {
         Ok(n_equal) => {
             let n_equal = grouped(n_equal.cast_signed());
-            let said =
-                format!("{n_equal} traffic records of the range are still on the bus, as archived");
+            let said = format!(
+                "{n_equal} payments and labels of the range are still on the bus, as archived"
+            );
             call.output.note(said);
             Ok(())
         }

@@ -93,6 +93,19 @@ impl Labels {
 }
 
 impl Worker {
+    /// Has the lease row name the labels too, where an earlier release left it: who waits for the run to be read
+    /// to the tips sees them reached.
+    pub(super) async fn name_labels(&mut self) -> Result<(), Error> {
+        let position = self.position.clone();
+        match position.to_text() == self.lease.position {
+            true => Ok(()),
+            false => {
+                let now = self.ground.clock.now();
+                self.commit(position, &OnlyThePosition, now).await
+            }
+        }
+    }
+
     /// Takes the labels that have come, or waits for all that had when the worker began: before its first
     /// decision, so that who catches up knows no less than who was there. Returns how many records it were.
     pub(super) async fn hear_labels(&mut self, up_to_the_tip: bool) -> Result<usize, Error> {

@@ -156,8 +156,7 @@ impl RunState {
         self.met.len()
     }
 
-    /// Takes a new event into the features of every set. What another set than the primary's refuses
-    /// costs that set its state, never the decision.
+    /// Takes a new event into the features of every set.
     ///
     /// # Errors
     /// When the primary's refuses it.
@@ -166,24 +165,11 @@ impl RunState {
         primary: &Digest,
         event: &EventRecord,
     ) -> Result<(), features::Error> {
-        let mut refused = None;
-        self.features
-            .retain(|digest, state| match state.apply_event(event) {
-                Err(error) if digest == primary => {
-                    refused = Some(error);
-                    true
-                }
-                Err(error) => {
-                    tracing::warn!(feature_set = %digest, error = %error, "a feature set beside the primary's refused an event; it starts over");
-                    false
-                }
-                Ok(()) => true,
-            });
-        refused.map_or(Ok(()), Err)
+        self.enter(primary, |state| state.apply_event(event))
     }
 
     /// Takes a label into the features of every set, before or after its event; one that is there changes
-    /// nothing. Another set than the primary's that is lost starts over.
+    /// nothing.
     ///
     /// # Errors
     /// When the primary's is lost.
@@ -192,20 +178,29 @@ impl RunState {
         primary: &Digest,
         label: &LabelRecord,
     ) -> Result<(), Error> {
-        let mut lost = None;
-        self.features
-            .retain(|digest, state| match state.apply_label(label) {
-                Err(error) if digest == primary => {
-                    lost = Some(error);
-                    true
-                }
-                Err(error) => {
-                    tracing::warn!(feature_set = %digest, error = %error, "a feature set beside the primary's is lost; it starts over");
-                    false
-                }
-                Ok(()) => true,
-            });
-        lost.map_or(Ok(()), |cause| Err(Error::Labels(cause.to_string())))
+        let entered = self.enter(primary, |state| state.apply_label(label));
+        entered.map_err(|lost| Error::Labels(lost.to_string()))
+    }
+
+    /// What another set than the primary's refuses costs that set its state, never the decision.
+    fn enter<E: std::fmt::Display>(
+        &mut self,
+        primary: &Digest,
+        mut into: impl FnMut(&mut FeatureState) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut refused = None;
+        self.features.retain(|digest, state| match into(state) {
+            Err(error) if digest == primary => {
+                refused = Some(error);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(feature_set = %digest, error = %error, "a feature set beside the primary's refused a record; it starts over");
+                false
+            }
+            Ok(()) => true,
+        });
+        refused.map_or(Ok(()), Err)
     }
 
     /// Takes a part of the past, unless it is there already.

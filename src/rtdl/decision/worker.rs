@@ -110,6 +110,7 @@ impl Worker {
     /// Decides until stopped or until an ended run is drained; then releases the lease.
     pub(super) async fn work(mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut is_drained = false;
+        self.name_labels().await?;
         while !stop.is_cancelled() {
             self.resolve().await?;
             // Asked before the read: what is sent after the end is seen to be refused by the gate.
