@@ -9,7 +9,8 @@ use fraudplat::substrate::bus::memory::MemoryBus;
 use fraudplat::substrate::clock::SetClock;
 use fraudplat::substrate::fault::{FaultPlan, FaultyBus};
 
-use crate::bus_suite::{OTHER, SHARDS, STREAM, Subject, T0, *};
+use crate::bus_subject::{BusClock, OTHER, SHARDS, STREAM, Subject, T0};
+use crate::bus_suite::*;
 use crate::kinesis::on_kinesalite;
 
 /// What `trim` of the embedded bus is told to keep; a test subtracts it.

@@ -11,7 +11,7 @@ use fraudplat::substrate::bus::embedded::{EmbeddedBus, Error};
 use fraudplat::substrate::clock::SetClock;
 
 use crate::bus::options;
-use crate::bus_suite::{OTHER, T0, drain, record};
+use crate::bus_subject::{OTHER, T0, drain, record};
 
 const RECORDS: usize = 6;
 

@@ -13,7 +13,7 @@ use fraudplat::substrate::bus::{Bus, PutOutcome, RefusalCode};
 use fraudplat::substrate::clock::SetClock;
 
 use crate::bus::options;
-use crate::bus_suite::{STREAM, T0, drain, record};
+use crate::bus_subject::{STREAM, T0, drain, record};
 
 const CHILD_DIR: &str = "FRAUDPLAT_TEST_CHILD_BUS_DIR";
 const CHILD_SALT: &str = "FRAUDPLAT_TEST_CHILD_SALT";

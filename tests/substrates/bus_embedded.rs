@@ -10,7 +10,7 @@ use fraudplat::substrate::bus::{self, Bus, PutOutcome, RefusalCode};
 use fraudplat::substrate::clock::SetClock;
 
 use crate::bus::{options, trim};
-use crate::bus_suite::{
+use crate::bus_subject::{
     DEADLINE, OTHER, SHARDS, START, STREAM, T0, WAIT, after, drain, limit, record, stored,
 };
 

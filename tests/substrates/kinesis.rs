@@ -16,7 +16,7 @@ use fraudplat::substrate::bus::kinesis::{
 use fraudplat::substrate::bus::{Bus, Error, PutOutcome, ReadFrom, RefusalCode};
 use fraudplat::substrate::clock::{SystemClock, SystemEntropy};
 
-use crate::bus_suite::{
+use crate::bus_subject::{
     BusClock, OTHER, SHARDS, START, STREAM, Subject, after, drain, limit, record, stored,
 };
 use crate::kinesis_server::{KinesisServer, directory};
@@ -287,7 +287,7 @@ async fn a_position_of_a_stream_that_was_made_again_is_refused() {
         .send()
         .await
         .unwrap();
-    let deadline = std::time::Instant::now() + crate::bus_suite::DEADLINE;
+    let deadline = std::time::Instant::now() + crate::bus_subject::DEADLINE;
     while client
         .describe_stream_summary()
         .stream_name(name)

@@ -4,47 +4,47 @@
 
 use std::time::{Duration, Instant};
 
-use fraudplat::domain::offset::{Position, ShardId};
+use fraudplat::domain::offset::ShardId;
 use fraudplat::substrate::bus::kinesis::{KinesisBus, Options};
 use fraudplat::substrate::bus::{Bus, BusRecord, Error, PutOutcome, PutRecord, ReadFrom};
 use serde_json::json;
 
 use crate::aws_proxy::{AwsProxy, Fault};
-use crate::bus_suite::{DEADLINE, OTHER, START, after, drain, limit, record, stored};
+use crate::bus_subject::{DEADLINE, OTHER, START, drain, limit, record};
 use crate::kinesis::{PATIENT_MS, open, options, provisioned};
 use crate::kinesis_server::KinesisServer;
 
-const PUT: &str = "PutRecords";
-const GET: &str = "GetRecords";
-const ITERATOR: &str = "GetShardIterator";
-const THROTTLED: Fault = Fault::Refuse {
+pub(crate) const PUT: &str = "PutRecords";
+pub(crate) const GET: &str = "GetRecords";
+pub(crate) const ITERATOR: &str = "GetShardIterator";
+pub(crate) const THROTTLED: Fault = Fault::Refuse {
     status: 400,
     code: "ProvisionedThroughputExceededException",
 };
-const HTTP_500: Fault = Fault::Refuse {
+pub(crate) const HTTP_500: Fault = Fault::Refuse {
     status: 500,
     code: "InternalFailure",
 };
 
 /// Long after whoever waits for the answer has given up.
-const NEVER: Duration = Duration::from_secs(600);
+pub(crate) const NEVER: Duration = Duration::from_secs(600);
 
 /// A stream of one shard, asked through a proxy and, to see what is there, directly.
-struct World {
-    proxy: AwsProxy,
-    options: Options,
+pub(crate) struct World {
+    pub(crate) proxy: AwsProxy,
+    pub(crate) options: Options,
     /// Through the proxy.
-    bus: KinesisBus,
-    direct: KinesisBus,
-    shard: ShardId,
+    pub(crate) bus: KinesisBus,
+    pub(crate) direct: KinesisBus,
+    pub(crate) shard: ShardId,
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     world_that_waits(PATIENT_MS).await
 }
 
 /// The same, and what goes through the proxy waits so long for an answer.
-async fn world_that_waits(request_timeout_ms: u64) -> World {
+pub(crate) async fn world_that_waits(request_timeout_ms: u64) -> World {
     let server = KinesisServer::shared();
     let mut options = options(&server.endpoint_url, &[(OTHER, 1)]);
     let direct = provisioned(options.clone()).await;
@@ -61,19 +61,19 @@ async fn world_that_waits(request_timeout_ms: u64) -> World {
 }
 
 impl World {
-    async fn put(&self, records: &[(&str, &str)]) -> Vec<PutOutcome> {
+    pub(crate) async fn put(&self, records: &[(&str, &str)]) -> Vec<PutOutcome> {
         let records = records
             .iter()
             .map(|(key, data)| record(key, (*data).to_owned()));
         self.bus.put_records(OTHER, records.collect()).await
     }
 
-    async fn stored(&self) -> Vec<String> {
+    pub(crate) async fn stored(&self) -> Vec<String> {
         let records = drain(&self.direct, OTHER, &self.shard, 1_000).await;
         records.iter().map(text).collect()
     }
 
-    async fn read(&self, from: ReadFrom) -> Result<Vec<String>, Error> {
+    pub(crate) async fn read(&self, from: ReadFrom) -> Result<Vec<String>, Error> {
         let batch = self
             .bus
             .read(OTHER, &self.shard, from, limit(100, Duration::ZERO));
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// What is there, once it is so much: who gave up on an answer may look before the server has written.
-    async fn stored_in_the_end(&self, n_records: usize) -> Vec<String> {
+    pub(crate) async fn stored_in_the_end(&self, n_records: usize) -> Vec<String> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let there = self.stored().await;
@@ -98,7 +98,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks until it is answered. Told of a fault before its patience was over is nobody; a machine that stood still for
 /// as long is none of the bus's.
-async fn patiently<T>(why: &str, mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
+pub(crate) async fn patiently<T>(why: &str, mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let began = Instant::now();
@@ -111,19 +111,19 @@ async fn patiently<T>(why: &str, mut ask: impl AsyncFnMut() -> Result<T, Error>)
 }
 
 /// Options of a bus that gives up a request soon enough to try it again within a reader's patience.
-fn hasty(options: &Options) -> Options {
+pub(crate) fn hasty(options: &Options) -> Options {
     Options {
         request_timeout_ms: 1_000,
         ..options.clone()
     }
 }
 
-fn text(record: &BusRecord) -> String {
+pub(crate) fn text(record: &BusRecord) -> String {
     String::from_utf8(record.data.to_vec()).unwrap()
 }
 
 /// `S`, `?`, or the code of a refusal.
-fn told(outcomes: &[PutOutcome]) -> Vec<String> {
+pub(crate) fn told(outcomes: &[PutOutcome]) -> Vec<String> {
     let word = |it: &PutOutcome| match it {
         PutOutcome::Stored(_) => "S".to_owned(),
         PutOutcome::Unknown { .. } => "?".to_owned(),
@@ -321,188 +321,4 @@ async fn requests_at_load_are_full_and_keep_the_order_of_keys() {
                 .collect::<Vec<_>>()
         );
     }
-}
-
-/// Every fault that a read can meet, once at each of its requests: nothing is skipped, nothing
-/// comes twice.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_goes_on_behind_every_fault_without_skip_or_repeat() {
-    let expired = Fault::Refuse {
-        status: 400,
-        code: "ExpiredIteratorException",
-    };
-    let invalid = Fault::Refuse {
-        status: 400,
-        code: "InvalidArgumentException",
-    };
-    for (action, fault) in [
-        (GET, THROTTLED),
-        (GET, HTTP_500),
-        (GET, expired),
-        (GET, invalid),
-        (GET, Fault::Lose),
-        (GET, Fault::LoseReply),
-        (GET, Fault::Reset),
-        (GET, Fault::FailAfter),
-        (GET, Fault::Delay(NEVER)),
-        (ITERATOR, THROTTLED),
-        (ITERATOR, HTTP_500),
-        (ITERATOR, Fault::LoseReply),
-    ] {
-        let world = world().await;
-        let put: Vec<PutRecord> = (0..30)
-            .map(|it| record(&format!("k{it}"), it.to_string()))
-            .collect();
-        for record in put {
-            stored(&world.bus.put_records(OTHER, vec![record]).await[0]);
-        }
-        let why = format!("{action} {fault:?}");
-        // What does not come must be given up before a reader's patience is over.
-        let reader = match fault {
-            Fault::Delay(_) => &open(hasty(&world.options)).await,
-            _ => &world.bus,
-        };
-        world.proxy.script(
-            action,
-            std::iter::repeat_n([Fault::Pass, fault], 3).flatten(),
-        );
-        let (mut from, mut found) = (START, Vec::new());
-        let deadline = Instant::now() + DEADLINE;
-        while found.len() < 30 {
-            assert!(Instant::now() < deadline, "{why}: {found:?}");
-            let limit_of = |n_records| limit(n_records, Duration::ZERO);
-            let read = || reader.read(OTHER, &world.shard, from.clone(), limit_of(7));
-            let batch = patiently(&why, read).await;
-            found.extend(batch.records.iter().map(text));
-            from = batch
-                .records
-                .last()
-                .map_or(from, |it| after(&it.sequence_number));
-            if action == ITERATOR {
-                // Another reader of the same place opens its own.
-                let other = open(world.options.clone()).await;
-                let read = || other.read(OTHER, &world.shard, from.clone(), limit_of(1));
-                patiently(&why, read).await;
-            }
-        }
-        let expect: Vec<String> = (0..30).map(|it| it.to_string()).collect();
-        assert_eq!(found, expect, "{why}");
-        assert!(world.proxy.is_played(), "{why}");
-    }
-}
-
-/// A page may be empty far behind the tip; only an empty page at the tip ends a read.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_page_behind_the_tip_is_not_the_tip() {
-    let world = world().await;
-    for at in 0..3 {
-        stored(&world.put(&[("k", &at.to_string())]).await[0]);
-    }
-    // Says so of the page before the records, whose iterator is the one that was asked with.
-    let first = world.read(START).await.unwrap();
-    assert_eq!(first, ["0", "1", "2"]);
-    let batch = world
-        .bus
-        .read(OTHER, &world.shard, START, limit(1, Duration::ZERO))
-        .await
-        .unwrap();
-    let from = after(&batch.records[0].sequence_number);
-    world.proxy.script(
-        GET,
-        [Fault::Tell {
-            name: "MillisBehindLatest",
-            value: json!(7_000),
-        }],
-    );
-    let batch = world
-        .bus
-        .read(OTHER, &world.shard, START, limit(100, Duration::ZERO))
-        .await
-        .unwrap();
-    assert_eq!(
-        (batch.records.len(), batch.behind_tip, batch.behind_ms),
-        (3, 1, 7_000)
-    );
-    // At the end three empty pages say that more is to come, and a fourth that it is not.
-    let end = after(&batch.records[2].sequence_number);
-    let behind = Fault::Tell {
-        name: "MillisBehindLatest",
-        value: json!(7_000),
-    };
-    let n_before = world.proxy.seen(GET).len();
-    world.proxy.script(GET, std::iter::repeat_n(behind, 3));
-    let batch = world
-        .bus
-        .read(OTHER, &world.shard, end, limit(100, Duration::ZERO))
-        .await
-        .unwrap();
-    assert_eq!(
-        (batch.records.len(), batch.behind_tip, batch.behind_ms),
-        (0, 0, 0)
-    );
-    assert_eq!(world.proxy.seen(GET).len(), n_before + 4);
-    assert_eq!(world.read(from).await.unwrap(), ["1", "2"]);
-}
-
-/// Throttled for longer than a read is patient: the reader is told and comes back to its place.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_is_throttled_for_long_is_told_and_comes_back() {
-    let world = world().await;
-    stored(&world.put(&[("k", "1")]).await[0]);
-    let denied = Fault::Refuse {
-        status: 400,
-        code: "AccessDeniedException",
-    };
-    world.proxy.script(GET, [denied]);
-    let told = world.read(START).await;
-    assert!(
-        matches!(&told, Err(Error::Io { source, .. }) if source.to_string().contains("AccessDenied")),
-        "{told:?}"
-    );
-    assert_eq!(
-        world.proxy.seen(GET).len(),
-        1,
-        "what cannot heal is not tried again"
-    );
-
-    world.proxy.script(GET, std::iter::repeat_n(THROTTLED, 20));
-    let started = Instant::now();
-    let mut n_told = 0;
-    let found = loop {
-        match world.read(START).await {
-            Ok(found) => break found,
-            Err(Error::Io { .. }) => n_told += 1,
-            Err(error) => panic!("{error:?}"),
-        }
-        assert!(started.elapsed() < DEADLINE);
-    };
-    assert_eq!(found, ["1"]);
-    assert!(0 < n_told);
-}
-
-/// The tip is asked through the same faults, and neither names what is not there nor misses what is.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_tip_is_found_behind_faults() {
-    let world = world().await;
-    let expired = Fault::Refuse {
-        status: 400,
-        code: "ExpiredIteratorException",
-    };
-    world
-        .proxy
-        .script(GET, [THROTTLED, Fault::LoseReply, HTTP_500]);
-    let tip = || world.bus.tip(OTHER, &world.shard);
-    assert_eq!(patiently("no record", tip).await, Position::Start);
-    for at in 0..3 {
-        let outcomes = world
-            .direct
-            .put_records(OTHER, vec![record("k", at.to_string())])
-            .await;
-        world.proxy.script(GET, [expired.clone()]);
-        assert_eq!(
-            patiently("some records", tip).await,
-            Position::After(stored(&outcomes[0]).sequence_number.clone())
-        );
-    }
-    assert!(world.proxy.is_played());
 }

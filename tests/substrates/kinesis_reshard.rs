@@ -11,7 +11,7 @@ use fraudplat::domain::offset::{Position, ShardId};
 use fraudplat::substrate::bus::kinesis::KinesisBus;
 use fraudplat::substrate::bus::{Bus, PutOutcome, PutRecord, Shard};
 
-use crate::bus_suite::{DEADLINE, START, STREAM, WAIT, after, limit, record};
+use crate::bus_subject::{DEADLINE, START, STREAM, WAIT, after, limit, record};
 use crate::kinesis::{operator, options, provisioned};
 use crate::kinesis_server::KinesisServer;
 

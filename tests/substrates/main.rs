@@ -8,6 +8,7 @@ mod bus;
 mod bus_altered;
 mod bus_crash;
 mod bus_embedded;
+mod bus_subject;
 mod bus_suite;
 mod data_dir;
 mod database;
@@ -16,6 +17,7 @@ mod database_suite;
 mod helper;
 mod kinesis;
 mod kinesis_faults;
+mod kinesis_read_faults;
 mod kinesis_reshard;
 #[path = "../support/kinesis_server.rs"]
 mod kinesis_server;
